@@ -49,6 +49,7 @@ class Cause(StrEnum):
     WSL_NO_KFD = "wsl_no_kfd"
     GPU_FELL_OFF_BUS = "gpu_fell_off_bus"
     PROBE_INCOMPLETE = "probe_incomplete"
+    GPU_FORBIDDEN_BY_SETTING = "gpu_forbidden_by_setting"
 
 
 @dataclass(frozen=True, slots=True)

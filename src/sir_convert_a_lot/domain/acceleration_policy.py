@@ -1,0 +1,255 @@
+"""The acceleration policy: what was asked, what is known and what the server allows become one decision.
+
+Owns where a conversion runs: on the GPU, on the CPU, or not at all and why. Asked at admission, and again when a worker
+takes the job. Pure: it reads its arguments and nothing else. Refuses to know HTTP and to gather facts
+(`infrastructure/gpu_runtime_probe`).
+
+No argument can assert a GPU. Only a snapshot whose whole ladder passed on this machine's own root makes one available;
+unknown, incomplete and simulated snapshots refuse exactly as a failed one does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, SirConvertError, ValidationError
+from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
+from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, RuntimeKind
+from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy, JobSpec, OcrMode
+
+# Engines that have no GPU code at all; every other engine can use the GPU.
+CPU_ENGINES = frozenset({BackendStrategy.BUILTIN, BackendStrategy.PYMUPDF})
+
+# As long as a snapshot lives in the cache (`gpu_runtime_probe.cache`): asking sooner meets the same snapshot.
+RETRY_AFTER_S = 60
+
+LIFT_THE_LOCK = (
+    Remedy("Ask for `acceleration_policy: gpu_required`"),
+    Remedy("Or switch the server's GPU lock off, if this service is meant to convert on the CPU"),
+)
+LIFT_THE_BAN = (
+    Remedy("Switch off the server setting that forbids the GPU, then restart the service"),
+    Remedy("Or ask for `acceleration_policy: cpu_only`"),
+)
+LOOK_AGAIN = (Remedy("Run the probe and mend what it names", "convert-a-lot gpu probe"),)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """What the server's settings say. They can only take away.
+
+    `promised_device` is what the operator promises to clients and what readiness follows (`judge_readiness`); a promise
+    is no proof, so it changes no decision about a job.
+    """
+
+    gpu_is_forbidden: bool = False
+    cpu_is_locked: bool = False  # the "GPU lock": nothing may run on the CPU
+    promised_device: Literal["none", "gpu"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOnGpu:
+    """Run `engine` on `device` ("cuda:N", also for ROCm), as promised on the snapshot `probe_id`."""
+
+    engine: str
+    device: str
+    probe_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOnCpu:
+    """Run `engine` on the CPU. `warnings` say why when the caller would rather have had the GPU."""
+
+    engine: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Run nothing; `error` is ready to be raised."""
+
+    error: SirConvertError
+
+
+Decision = RunOnGpu | RunOnCpu | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What `/readyz` says about the GPU: `state` is `proven` or `not_proven`, `cause` a code or None."""
+
+    is_ready: bool
+    state: Literal["proven", "not_proven"]
+    cause: str | None
+
+
+def decide(
+    policy: AccelerationPolicy,
+    backend: BackendStrategy,
+    snapshot: ProbeSnapshot | None,
+    rules: ServerRules,
+    installed: frozenset[str],
+) -> Decision:
+    """Where this conversion runs. `snapshot` is None when no probe has finished; `installed` are names of engines.
+
+    Refuses in this order: conflict of policy and backend (422), GPU or lock (503), engine not installed (422). Under
+    `cpu_only` the snapshot is not even looked at.
+    """
+    try:
+        _check_backend(policy, backend)
+        if policy is AccelerationPolicy.CPU_ONLY:
+            return _decide_cpu_only(backend, rules, installed)
+        return _decide_gpu(policy, backend, snapshot, rules, installed)
+    except SirConvertError as error:
+        return Refuse(error)
+
+
+def check_conflict(spec: JobSpec) -> None:
+    """Raise `ValidationError` (422) for fields that cannot go together, whatever the machine."""
+    _check_backend(spec.execution.acceleration_policy, spec.conversion.backend_strategy)
+    backend, ocr_mode = spec.conversion.backend_strategy, spec.conversion.ocr_mode
+    if backend is BackendStrategy.PYMUPDF and ocr_mode is not OcrMode.OFF:
+        raise ValidationError(
+            f"Backend `pymupdf` does no OCR, so it cannot take `ocr_mode: {ocr_mode.value}`.",
+            details={
+                "field": "conversion.ocr_mode",
+                "reason": "backend_option_incompatible",
+                "backend": backend.value,
+                "supported": [OcrMode.OFF.value],
+            },
+        )
+
+
+def check_installed(engine: str, installed: frozenset[str]) -> None:
+    """Raise `ValidationError` (422) when `engine` is not among the installed ones."""
+    if engine not in installed:
+        raise ValidationError(
+            f"Backend `{engine}` is not installed on this server.",
+            details={
+                "field": "conversion.backend_strategy",
+                "reason": "backend_not_available",
+                "requested": engine,
+                "available": sorted(installed),
+            },
+        )
+
+
+def judge_readiness(snapshot: ProbeSnapshot | None, rules: ServerRules) -> Readiness:
+    """Whether the service is ready: with a GPU promised, or under the GPU lock, only while one is proven."""
+    if _is_usable(snapshot, rules):
+        return Readiness(is_ready=True, state="proven", cause=None)
+    needs_gpu = rules.promised_device == "gpu" or rules.cpu_is_locked
+    return Readiness(is_ready=not needs_gpu, state="not_proven", cause=_name_cause(snapshot, rules).value)
+
+
+def _check_backend(policy: AccelerationPolicy, backend: BackendStrategy) -> None:
+    if policy is not AccelerationPolicy.CPU_ONLY and backend in CPU_ENGINES:
+        raise ValidationError(
+            f"Backend `{backend.value}` runs on the CPU only, so it cannot go with `{policy.value}`.",
+            details={"field": "conversion.backend_strategy", "reason": "backend_incompatible_with_gpu_policy"},
+        )
+
+
+def _decide_cpu_only(backend: BackendStrategy, rules: ServerRules, installed: frozenset[str]) -> Decision:
+    engine = BackendStrategy.BUILTIN.value if backend is BackendStrategy.AUTO else backend.value
+    if rules.cpu_is_locked:
+        seen = "The request asked for the CPU, so the GPU was not looked at."
+        raise _refuse_cpu(engine, _bare_details(engine, seen))
+    check_installed(engine, installed)
+    return RunOnCpu(engine)
+
+
+def _decide_gpu(
+    policy: AccelerationPolicy,
+    backend: BackendStrategy,
+    snapshot: ProbeSnapshot | None,
+    rules: ServerRules,
+    installed: frozenset[str],
+) -> Decision:
+    engine = BackendStrategy.DOCLING.value  # what `auto` means under a GPU policy; the CPU engines were refused above
+    if snapshot is not None and _is_usable(snapshot, rules):
+        check_installed(engine, installed)
+        return RunOnGpu(engine, "cuda:0", snapshot.probe_id)
+    details = _explain(engine, snapshot, rules)
+    if policy is AccelerationPolicy.GPU_REQUIRED:
+        raise _refuse_gpu(details)
+    if rules.cpu_is_locked:
+        raise _refuse_cpu(engine, details)
+    if backend is BackendStrategy.AUTO and engine not in installed:
+        engine = BackendStrategy.BUILTIN.value
+    check_installed(engine, installed)
+    warning = f"No GPU was used: {details['cause']}. Converted on the CPU by `{engine}`, as `gpu_prefer` allows."
+    return RunOnCpu(engine, (warning,))
+
+
+def _is_usable(snapshot: ProbeSnapshot | None, rules: ServerRules) -> bool:
+    """Proven and not forbidden. The exact type is asked for, so that no look-alike can claim `is_available`."""
+    return (
+        type(snapshot) is ProbeSnapshot
+        and snapshot.is_available
+        and snapshot.runtime_kind is not RuntimeKind.NONE
+        and not rules.gpu_is_forbidden
+    )
+
+
+def _name_cause(snapshot: ProbeSnapshot | None, rules: ServerRules) -> Cause:
+    """Why the GPU is not usable. The ban comes first: it stays whatever the machine does."""
+    if rules.gpu_is_forbidden:
+        return Cause.GPU_FORBIDDEN_BY_SETTING
+    if snapshot is None or snapshot.cause is None:
+        return Cause.PROBE_INCOMPLETE
+    return snapshot.cause
+
+
+def _explain(engine: str, snapshot: ProbeSnapshot | None, rules: ServerRules) -> dict[str, Any]:
+    """The details of a 503, with a cause whatever the snapshot says of itself."""
+    if snapshot is None:
+        details = _bare_details(engine, "No probe of the GPU has finished in this process.")
+        details |= {"rung": LADDER[0].value, "remediation": [remedy.sentence for remedy in LOOK_AGAIN]}
+    else:
+        details = snapshot.refusal_details(engine)
+        if snapshot.simulated:
+            details["evidence"].append("The snapshot was taken from a root other than `/`: it proves nothing here.")
+        elif snapshot.cause is None:
+            details["evidence"].append("The snapshot names no cause, yet its rungs do not prove a GPU.")
+    if rules.gpu_is_forbidden:
+        details["evidence"].insert(0, "A setting of this server forbids the GPU.")
+        details["remediation"] = [remedy.sentence for remedy in LIFT_THE_BAN]
+    elif not details["remediation"]:
+        details["remediation"] = [remedy.sentence for remedy in LOOK_AGAIN]
+    details["cause"] = _name_cause(snapshot, rules).value
+    return details
+
+
+def _bare_details(engine: str, seen: str) -> dict[str, Any]:
+    """The keys of a 503 where there is no snapshot to fill them from."""
+    return {
+        "reason": "backend_gpu_runtime_unavailable",
+        "backend": engine,
+        "runtime_kind": RuntimeKind.NONE.value,
+        "hip_version": None,
+        "cuda_version": None,
+        "cause": None,
+        "rung": None,
+        "evidence": [seen],
+        "remediation": [],
+        "probe_id": None,
+    }
+
+
+def _refuse_gpu(details: dict[str, Any]) -> GpuNotAvailable:
+    return GpuNotAvailable(
+        f"The GPU was required and is not proven on this server: {details['cause']}.",
+        details=details,
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+def _refuse_cpu(engine: str, details: dict[str, Any]) -> GpuNotAvailable:
+    remediation = [*(remedy.sentence for remedy in LIFT_THE_LOCK), *details["remediation"]]
+    return GpuNotAvailable(
+        f"This request would run on the CPU with `{engine}`, and this server's GPU lock allows no work on the CPU.",
+        details=details | {"reason": "cpu_execution_locked", "remediation": remediation},
+        retry_after_s=RETRY_AFTER_S,
+    )
