@@ -18,7 +18,7 @@ from sir_convert_a_lot.domain.receipt import StageReceipt
 
 
 class OcrPass(StrEnum):
-    """What one pass does about OCR. `ocr_mode` (off, auto, force) becomes one or two passes, see `application.convert`."""
+    """What one pass does about OCR; `application.convert` turns `ocr_mode` into one or two passes."""
 
     OFF = "off"
     FULL_PAGE = "full_page"

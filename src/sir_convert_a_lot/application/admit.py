@@ -1,0 +1,223 @@
+"""Admit a submission: every check in the contract's order, then exactly one durable job.
+
+    conflict of policy and backend (422) → replay of the idempotency key → GPU gate (503) → engine installed (422)
+    → the PDF opens (422) → queue limit (429) → kept, claimed, submitted
+
+The checks before these (key, form, spec, media type, size) belong to the HTTP rim. Nothing is stored unless every check
+passed: the upload is deleted on every refusal. Owns the order; the rules themselves are in `domain/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from sir_convert_a_lot.application.ports import (
+    GpuProbe,
+    IdempotencyEntry,
+    IdempotencyScope,
+    JobEngine,
+    JobFiles,
+    JobLedger,
+    JobRequest,
+    PdfInspector,
+)
+from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, check_conflict, decide
+from sir_convert_a_lot.domain.errors import IdempotencyKeyReused, PdfUnreadable, RateLimited, ServiceUnavailable
+from sir_convert_a_lot.domain.job import JobRecord
+from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, JobSpec, request_fingerprint
+
+PROBLEMS = {
+    "damaged": "the PDF is damaged and cannot be opened",
+    "no_pages": "the PDF has no pages",
+    "encrypted": "the PDF is encrypted: remove the password first, for example with qpdf --decrypt",
+    "too_many_pages": "the PDF has more pages than this service accepts: split it first",
+}
+QUEUE_FULL_RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An upload that passed the rim: on disk, a PDF by its bytes, its spec valid."""
+
+    upload: Path
+    pdf_sha256: str
+    size_bytes: int
+    spec: JobSpec
+    scope: IdempotencyScope
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The job's record; `is_replay` when an earlier request with the same key made it."""
+
+    record: JobRecord
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    max_queued_jobs: int
+    idempotency_ttl_s: int
+
+
+class Admission:
+    """Built once; `admit` may be called concurrently. Within a process, requests with one key go one after another."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobEngine,
+        files: JobFiles,
+        ledger: JobLedger,
+        inspector: PdfInspector,
+        probe: GpuProbe,
+        rules: ServerRules,
+        installed: frozenset[str],
+        limits: AdmissionLimits,
+        new_job_id: Callable[[], str],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._ledger = ledger
+        self._inspector = inspector
+        self._probe = probe
+        self._rules = rules
+        self._installed = installed
+        self._limits = limits
+        self._new_job_id = new_job_id
+        self._now = now
+        self._turns: dict[IdempotencyScope, _Turn] = {}
+
+    async def admit(self, submission: Submission) -> Admitted:
+        """Raises the contract's refusals. On return the upload was moved into the job, or deleted."""
+        try:
+            async with self._turn(submission.scope):
+                return await self._admit(submission)
+        finally:
+            await asyncio.to_thread(submission.upload.unlink, missing_ok=True)
+
+    async def _admit(self, submission: Submission) -> Admitted:
+        spec = submission.spec
+        check_conflict(spec)
+        fingerprint = request_fingerprint(spec, submission.pdf_sha256)
+        if (earlier := await self._replay(submission.scope, fingerprint)) is not None:
+            return Admitted(earlier, is_replay=True)
+        request = await self._decide(submission)
+        request = await self._inspect(request, submission.upload)
+        await self._check_queue()
+        return await self._start(request, submission, fingerprint)
+
+    async def _replay(self, scope: IdempotencyScope, fingerprint: str) -> JobRecord | None:
+        entry = await asyncio.to_thread(self._ledger.find_key, scope)
+        if entry is None:
+            return None
+        if entry.fingerprint != fingerprint:
+            raise IdempotencyKeyReused(
+                "this Idempotency-Key was used within its lifetime with another PDF or another spec",
+                details={"job_id": entry.job_id},
+            )
+        record = await self._jobs.read(entry.job_id)
+        if record is None:
+            # The service died between claiming the key and making the job durable, or the job was forgotten.
+            await asyncio.to_thread(self._ledger.release_key, scope, entry.job_id)
+        return record
+
+    async def _decide(self, submission: Submission) -> JobRequest:
+        spec = submission.spec
+        policy = spec.execution.acceleration_policy
+        snapshot = None if policy is AccelerationPolicy.CPU_ONLY else await self._probe.current()
+        decision = decide(policy, spec.conversion.backend_strategy, snapshot, self._rules, self._installed)
+        if isinstance(decision, Refuse):
+            raise decision.error
+        device, warnings = (decision.device, ()) if isinstance(decision, RunOnGpu) else ("cpu", decision.warnings)
+        return JobRequest(
+            job_id=self._new_job_id(),
+            spec=spec,
+            pdf_sha256=submission.pdf_sha256,
+            size_bytes=submission.size_bytes,
+            pages_total=None,
+            engine=decision.engine,
+            device=device,
+            probe_id=snapshot.probe_id if snapshot else None,
+            created_at=self._now(),
+            correlation_id=submission.correlation_id,
+            owner=submission.scope.owner,
+            warnings=warnings,
+        )
+
+    async def _inspect(self, request: JobRequest, upload: Path) -> JobRequest:
+        inspection = await self._inspector.inspect(upload)
+        if inspection.problem is not None:
+            raise PdfUnreadable(PROBLEMS[inspection.problem], details={"reason": inspection.problem})
+        return replace(request, pages_total=inspection.pages_total)
+
+    async def _check_queue(self) -> None:
+        queued = await self._jobs.count_queued()
+        if queued >= self._limits.max_queued_jobs:
+            raise RateLimited(
+                f"{queued} jobs are queued and the limit is {self._limits.max_queued_jobs}: send it again later",
+                details={"reason": "queue_full", "queued": queued, "limit": self._limits.max_queued_jobs},
+                retry_after_s=QUEUE_FULL_RETRY_AFTER_S,
+            )
+
+    async def _start(self, request: JobRequest, submission: Submission, fingerprint: str) -> Admitted:
+        """Files first, then the key, then the job: a crash in between leaves only what a sweep removes."""
+        mine = IdempotencyEntry(fingerprint, request.job_id)
+        await asyncio.to_thread(self._files.keep_upload, request.job_id, submission.upload)
+        try:
+            held = await asyncio.to_thread(
+                self._ledger.claim_key, submission.scope, mine, self._limits.idempotency_ttl_s
+            )
+            if held.job_id == request.job_id:
+                await self._jobs.submit(request)
+        except BaseException:
+            await self._undo(request, submission.scope)
+            raise
+        if held.job_id != request.job_id:  # another process took this key a moment ago
+            await asyncio.to_thread(self._files.drop_job, request.job_id)
+            return await self._join(held, fingerprint)
+        record = await self._jobs.read(request.job_id)
+        if record is None:
+            raise ServiceUnavailable("the job engine accepted the job and does not know it", retry_after_s=5)
+        return Admitted(record, is_replay=False)
+
+    async def _undo(self, request: JobRequest, scope: IdempotencyScope) -> None:
+        """The job did not become durable, so nothing of it may stay."""
+        await asyncio.to_thread(self._ledger.release_key, scope, request.job_id)
+        await asyncio.to_thread(self._files.drop_job, request.job_id)
+
+    async def _join(self, held: IdempotencyEntry, fingerprint: str) -> Admitted:
+        if held.fingerprint != fingerprint:
+            raise IdempotencyKeyReused(
+                "this Idempotency-Key was used with another PDF or another spec", details={"job_id": held.job_id}
+            )
+        record = await self._jobs.read(held.job_id)
+        if record is None:
+            raise ServiceUnavailable("a request with the same key is being admitted: send it again", retry_after_s=1)
+        return Admitted(record, is_replay=True)
+
+    @asynccontextmanager
+    async def _turn(self, scope: IdempotencyScope) -> AsyncIterator[None]:
+        """One request at a time for one key: forty equal requests make one job and thirty-nine replays."""
+        turn = self._turns.setdefault(scope, _Turn(asyncio.Lock()))
+        turn.waiting += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.waiting -= 1
+            if turn.waiting == 0:
+                del self._turns[scope]
+
+
+@dataclass(slots=True)
+class _Turn:
+    lock: asyncio.Lock
+    waiting: int = 0

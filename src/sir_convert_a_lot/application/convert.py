@@ -1,0 +1,195 @@
+"""Convert one document: the passes that `ocr_mode` asks for, normalisation, and the receipt.
+
+Runs inside a worker process, or in the caller's own under `--local`. Owns the OCR rule of the contract and what a
+result says about itself. Chooses no engine and no device: both were decided by the policy and are handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from sir_convert_a_lot.domain.engine import Confidence, Engine, EngineOptions, EngineOutcome, OcrPass, ReportProgress
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, PartialConversion
+from sir_convert_a_lot.domain.gpu_causes import Cause
+from sir_convert_a_lot.domain.job import ResultMetadata
+from sir_convert_a_lot.domain.job_spec import JobSpec, Normalize, OcrMode
+from sir_convert_a_lot.domain.receipt import ExecutionReceipt, Grade, StageReceipt
+
+# The contract's threshold: below it a document is taken for scanned, and `auto` tries OCR.
+MIN_CHARACTERS_A_PAGE = 120
+
+NormaliseMarkdown = Callable[[str, Normalize], str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionOrder:
+    """What was decided about one document before any work started."""
+
+    spec: JobSpec
+    device: str  # "cpu" | "cuda:N"
+    probe_id: str | None
+    warnings: tuple[str, ...]
+    max_pages: int
+    max_page_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The Markdown, and all that the result says about it."""
+
+    markdown: str
+    metadata: ResultMetadata
+
+
+def convert_document(
+    pdf: Path, order: ConversionOrder, engine: Engine, normalise: NormaliseMarkdown, report: ReportProgress
+) -> Conversion:
+    """Raises `PdfUnreadable`, `PartialConversion` when a page failed, `GpuNotAvailable` when the receipt does not prove
+    the GPU that was promised. Then nothing of the output is returned.
+    """
+    started = time.perf_counter()
+    chosen, stages, warnings = _run_passes(pdf, order, engine, report)
+    if chosen.failed_pages:
+        pages = ", ".join(str(number) for number in chosen.failed_pages)
+        raise PartialConversion(
+            f"{len(chosen.failed_pages)} of {chosen.pages_total} pages could not be converted: {pages}",
+            details={"failed_pages": list(chosen.failed_pages), "warnings": list(chosen.warnings)},
+        )
+    markdown = normalise(chosen.markdown, order.spec.conversion.normalize)
+    receipt = _write_receipt(order, engine, stages, (time.perf_counter() - started) * 1000)
+    _check_promise(order, receipt)
+    ocr_was_used = any(stage.stage == "ocr" for stage in chosen.stages)
+    return Conversion(
+        markdown, _describe(markdown, order, engine, receipt, ocr_was_used=ocr_was_used, warnings=warnings)
+    )
+
+
+def _run_passes(
+    pdf: Path, order: ConversionOrder, engine: Engine, report: ReportProgress
+) -> tuple[EngineOutcome, tuple[StageReceipt, ...], tuple[str, ...]]:
+    """The outcome to keep, the stages of every pass that ran, and the warnings."""
+    mode = order.spec.conversion.ocr_mode
+    first = engine.convert(pdf, _options(order, OcrPass.FULL_PAGE if mode is OcrMode.FORCE else OcrPass.OFF), report)
+    warnings = order.warnings + first.warnings
+    reason = _reason_for_ocr(first) if mode is OcrMode.AUTO else None
+    if reason is None:
+        return first, first.stages, warnings
+    second = engine.convert(pdf, _options(order, OcrPass.FULL_PAGE), report)
+    stages = first.stages + second.stages
+    if len(second.markdown.strip()) >= len(first.markdown.strip()):
+        told = f"ocr_mode=auto converted the document a second time with full-page OCR, because {reason}."
+        return second, stages, (*order.warnings, told, *second.warnings)
+    told = (
+        f"ocr_mode=auto tried full-page OCR, because {reason}; it read less text than the PDF carries, "
+        "so the PDF's own text was kept."
+    )
+    return first, stages, (*warnings, told)
+
+
+def _reason_for_ocr(outcome: EngineOutcome) -> str | None:
+    characters = len(outcome.markdown.strip())
+    if characters == 0:
+        return "the first pass found no text"
+    if characters < MIN_CHARACTERS_A_PAGE * outcome.pages_total:
+        return f"the first pass found fewer than {MIN_CHARACTERS_A_PAGE} characters a page"
+    if outcome.confidence in {Confidence.POOR, Confidence.FAIR}:
+        return f"the engine graded its own confidence {outcome.confidence.value}"
+    return None
+
+
+def _options(order: ConversionOrder, ocr: OcrPass) -> EngineOptions:
+    return EngineOptions(
+        ocr=ocr,
+        table_mode=order.spec.conversion.table_mode,
+        device=order.device,
+        max_pages=order.max_pages,
+        max_page_pixels=order.max_page_pixels,
+    )
+
+
+def _write_receipt(
+    order: ConversionOrder, engine: Engine, stages: tuple[StageReceipt, ...], wall_ms: float
+) -> ExecutionReceipt:
+    grade = _grade(stages)
+    return ExecutionReceipt(
+        engine=engine.name,
+        engine_version=engine.version,
+        acceleration_policy=order.spec.execution.acceleration_policy.value,
+        acceleration_used="cuda" if grade in {Grade.PROVEN, Grade.CORROBORATED} else "cpu",
+        grade=grade,
+        stages=stages,
+        wall_ms=round(wall_ms, 3),
+        worker_pid=os.getpid(),
+        probe_id=order.probe_id,
+    )
+
+
+def _grade(stages: tuple[StageReceipt, ...]) -> Grade | None:
+    """None when no stage was asked to run on a GPU. No engine of this version can prove one, so anything else is
+    UNAVAILABLE: claiming more would need operation records that nobody wrote.
+    """
+    return Grade.UNAVAILABLE if any(stage.device_asked != "cpu" for stage in stages) else None
+
+
+def _check_promise(order: ConversionOrder, receipt: ExecutionReceipt) -> None:
+    if order.device == "cpu":
+        strayed = [stage.stage for stage in receipt.stages if stage.device_used not in {"cpu", "unknown"}]
+        if strayed:
+            raise InternalError(f"stages meant for the CPU ran elsewhere: {', '.join(strayed)}")
+        return
+    if receipt.acceleration_used != "cuda":
+        raise GpuNotAvailable(
+            "the job was promised the GPU and its receipt does not prove it; the output is withheld",
+            details={
+                "reason": "backend_gpu_runtime_unavailable",
+                "cause": Cause.STAGE_FELL_BACK.value,
+                "evidence": [f"{s.stage}: asked {s.device_asked}, ran on {s.device_used}" for s in receipt.stages],
+            },
+        )
+
+
+def _describe(
+    markdown: str,
+    order: ConversionOrder,
+    engine: Engine,
+    receipt: ExecutionReceipt,
+    *,
+    ocr_was_used: bool,
+    warnings: tuple[str, ...],
+) -> ResultMetadata:
+    content = markdown.encode()
+    unseen = tuple(
+        f"stage {stage.stage}: the device that did it could not be read ({stage.measured_by})"
+        for stage in receipt.stages
+        if stage.device_used == "unknown"
+    )
+    return ResultMetadata(
+        markdown_filename=PurePath(order.spec.source.filename).stem + ".md",
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        backend_used=engine.name,
+        acceleration_used=receipt.acceleration_used,
+        ocr_enabled=ocr_was_used,
+        table_mode=order.spec.conversion.table_mode.value,
+        options_fingerprint=options_fingerprint(order, engine),
+        warnings=warnings + unseen,
+        execution=receipt.to_json(),
+    )
+
+
+def options_fingerprint(order: ConversionOrder, engine: Engine) -> str:
+    """All that decides the Markdown besides the PDF: conversion options, engine and its version, device."""
+    chosen = {
+        "conversion": order.spec.conversion.model_dump(mode="json"),
+        "engine": engine.name,
+        "engine_version": engine.version,
+        "device": order.device.partition(":")[0],
+    }
+    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
