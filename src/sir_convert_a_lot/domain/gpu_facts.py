@@ -138,3 +138,35 @@ class ProbeSnapshot:
             "remediation": [remedy.sentence for remedy in self.remediation],
             "probe_id": self.probe_id,
         }
+
+
+def snapshot_to_json(snapshot: ProbeSnapshot) -> dict[str, Any]:
+    """The snapshot as `gpu probe --json` prints it: what a 503's details say of the host, and more.
+
+    JSON-able. The same host state gives the same value apart from `probe_id`, `taken_at` and the times.
+    """
+    fixed = snapshot.refusal_details("docling")
+    del fixed["reason"], fixed["backend"]
+    return fixed | {
+        "is_available": snapshot.is_available,
+        "device_count": snapshot.device_count,
+        "device_name": snapshot.device_name,
+        "pci_id": snapshot.pci_id,
+        "arch": snapshot.arch,
+        "vram_bytes": snapshot.vram_bytes,
+        "torch_version": snapshot.torch_version,
+        "rungs": [
+            {
+                "rung": report.rung.value,
+                "state": report.state.value,
+                "seen": report.seen,
+                "duration_ms": report.duration_ms,
+            }
+            for report in snapshot.rungs
+        ],
+        "runbook": snapshot.cause.runbook if snapshot.cause else None,
+        "warnings": list(snapshot.warnings),
+        "simulated": snapshot.simulated,
+        "taken_at": snapshot.taken_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "timings_ms": dict(snapshot.timings_ms),
+    }
