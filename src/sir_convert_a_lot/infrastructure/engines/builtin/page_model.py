@@ -41,12 +41,17 @@ class Font:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Characters without a gap between them, in one font. `is_superscript` is relative to its line."""
+    """Characters without a gap between them, in one font. `is_superscript` is relative to its line.
+
+    The box runs from 0.8 sizes above the baseline to 0.2 below it, whatever the font claims; OCR words carry the box
+    they were seen in. `is_glued`: no space stands between this word and the one before it (another font began).
+    """
 
     text: str
     box: Box
     font: Font
     is_superscript: bool = False
+    is_glued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Page:
     words: tuple[Word, ...]
     rulings: tuple[Ruling, ...] = ()
     image_boxes: tuple[Box, ...] = ()
+    turned_characters: int = 0  # drawn at an angle to most of the page, and left out
+    unmapped_characters: int = 0  # whose font does not say which letters they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,14 @@ class Line:
 
     words: tuple[Word, ...]
     box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A column of text, or a stretch of the page that runs across its columns, with its lines top to bottom."""
+
+    box: Box
+    lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,26 @@ class Table:
     columns: int
     cells: tuple[Cell, ...]
     has_header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Lines that belong together, before their part in the document is known.
+
+    `text` keeps a soft hyphen (U+00AD) where a line broke after a hyphen: `hyphens.py` decides at the end, when the
+    whole document's words are known. `font` is the one most of its characters are set in.
+    """
+
+    page_index: int
+    box: Box
+    text: str
+    font: Font
+    line_count: int
+    region_box: Box
+    marker: str = ""  # of a list item, as drawn
+    is_open: bool = False  # its last line is full and ends without a full stop: it may go on elsewhere
+    is_indented: bool = False  # its first line starts right of the others
+    table: Table | None = None
 
 
 class BlockKind(StrEnum):

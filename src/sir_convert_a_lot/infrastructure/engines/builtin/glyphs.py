@@ -1,0 +1,239 @@
+"""Characters of one page, as pdfium draws them, gathered into words with fonts and boxes.
+
+Owns the loop over characters: which are seen, where a word ends, how odd characters are spelt. Refuses to know lines,
+columns or anything else about layout. Linear in the number of characters: pdfium is asked for each character's code,
+object and box, and for everything else once per text object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import pypdfium2.raw as pdfium_c
+
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Word
+from sir_convert_a_lot.infrastructure.engines.builtin.page_space import PageSpace
+
+ASCENT, DESCENT = 0.8, 0.2  # of a word's box, in sizes; fonts' own figures are often missing or wrong
+WORD_GAP = 0.25  # sizes; wider than this is a space even where pdfium inserted none
+GLUE_GAP = 0.12  # sizes; narrower than this is no space when the font changes
+BOLD_WEIGHT = 600  # pdfium gives Nimbus Roman regular 425 and bold 700 and more
+INVISIBLE = 3  # text rendering mode of the PDF reference, table 104
+FLAG_FIXED_PITCH, FLAG_ITALIC, FLAG_FORCE_BOLD = 1 << 0, 1 << 6, 1 << 18  # font descriptor flags, table 121
+UNMAPPED = "\ufffd"
+
+# Bullets of Symbol and Wingdings, which PDFs carry in the private use area; the rest of that area says nothing.
+PRIVATE_USE = {
+    0xF0B7: "•", 0xF0A7: "▪", 0xF0A8: "◻", 0xF06F: "◻", 0xF071: "❑", 0xF076: "❖", 0xF0D8: "➢", 0xF0E0: "→",
+    0xF0FC: "✓", 0xF06E: "■", 0xF06C: "●", 0xF02D: "-", 0xF020: " ", 0xF0DE: "⇒", 0xF0B0: "°", 0xF0B1: "±",
+}  # fmt: skip
+LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+# Accents that old TeX fonts draw as characters of their own over the letter.
+ACCENTS = {
+    "´": "\u0301", "`": "\u0300", "¨": "\u0308", "ˆ": "\u0302", "˜": "\u0303", "¯": "\u0304", "˘": "\u0306",
+    "˙": "\u0307", "¸": "\u0327", "ˇ": "\u030c", "˚": "\u030a", "˝": "\u030b",
+}  # fmt: skip
+HYPHEN_AT_LINE_END = 2  # pdfium's code for a hyphen it takes for one of hyphenation
+SPACES = frozenset((9, 10, 11, 12, 13, 32, 0xA0, 0x3000, 0x202F, 0x205F, *range(0x2000, 0x200B)))
+NOTHING = frozenset((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What all characters of one text object share."""
+
+    font: Font
+    quadrant: int  # of the direction of writing on the turned page: 0 to the right, 1 down, 2 left, 3 up
+    is_invisible: bool
+
+
+@dataclass(slots=True)
+class _Glyph:
+    text: str
+    x0: float
+    x1: float
+    baseline: float
+    run: _Run
+    after_space: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """The words of a page in the order they are drawn, and what was left out."""
+
+    words: tuple[Word, ...]
+    space: PageSpace
+    turned_characters: int
+    unmapped_characters: int
+
+
+def read_words(page: Any, space: PageSpace) -> PageText:
+    """All visible words of a `pypdfium2.PdfPage`; invisible ones only where no visible text is (a scan with OCR)."""
+    text_page = page.get_textpage()
+    try:
+        glyphs, space, turned = _upright(_read_glyphs(text_page.raw, space), text_page.raw, space)
+    finally:
+        text_page.close()
+    visible = [glyph for glyph in glyphs if not glyph.run.is_invisible]
+    glyphs = visible if visible else glyphs
+    unmapped = sum(UNMAPPED in glyph.text for glyph in glyphs)
+    return PageText(tuple(_group_into_words(_join_accents(glyphs))), space, turned, unmapped)
+
+
+def _upright(glyphs: list[_Glyph], text_page: Any, space: PageSpace) -> tuple[list[_Glyph], PageSpace, int]:
+    """Turns the page so that most of its text runs left to right, and leaves out what then does not."""
+    counts = [0, 0, 0, 0]
+    for glyph in glyphs:
+        counts[glyph.run.quadrant] += 1
+    main = max(range(4), key=lambda quadrant: (counts[quadrant], -quadrant))
+    if main:
+        space = space.turned(main)
+        glyphs = _read_glyphs(text_page, space)
+    upright = [glyph for glyph in glyphs if glyph.run.quadrant == 0]
+    return upright, space, len(glyphs) - len(upright)
+
+
+def _read_glyphs(text_page: Any, space: PageSpace) -> list[_Glyph]:
+    runs: dict[int | None, _Run] = {}
+    glyphs: list[_Glyph] = []
+    rect, x, y = pdfium_c.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
+    after_space = True
+    for index in range(pdfium_c.FPDFText_CountChars(text_page)):
+        code = pdfium_c.FPDFText_GetUnicode(text_page, index)
+        if code in SPACES:
+            after_space = True
+            continue
+        if code in NOTHING:
+            continue
+        pointer = pdfium_c.FPDFText_GetTextObject(text_page, index)
+        address = ctypes.cast(pointer, ctypes.c_void_p).value
+        run = runs.get(address)
+        if run is None:
+            run = runs[address] = _read_run(text_page, index, pointer, space)
+        pdfium_c.FPDFText_GetLooseCharBox(text_page, index, rect)
+        pdfium_c.FPDFText_GetCharOrigin(text_page, index, x, y)
+        x0, _, x1, _ = space.box(rect.left, rect.bottom, rect.right, rect.top)
+        origin_x, baseline = space.point(x.value, y.value)
+        if not (space.holds(x0, baseline) or space.holds(x1, baseline)):
+            continue
+        if x1 <= x0:
+            x0, x1 = origin_x, origin_x + run.font.size_pt * 0.3
+        glyphs.append(_Glyph(_spell(code), x0, x1, baseline, run, after_space))
+        after_space = False
+    return glyphs
+
+
+def _spell(code: int) -> str:
+    if code == HYPHEN_AT_LINE_END:
+        return "-"
+    if code in LIGATURES:
+        return LIGATURES[code]
+    if 0xE000 <= code <= 0xF8FF:
+        return PRIVATE_USE.get(code, UNMAPPED)
+    if code < 32 or code in {0xFFFE, 0xFFFF} or 0x7F <= code < 0xA0 or code > 0x10FFFF or 0xD800 <= code < 0xE000:
+        return UNMAPPED
+    return chr(code)
+
+
+def _read_run(text_page: Any, index: int, pointer: Any, space: PageSpace) -> _Run:
+    matrix = pdfium_c.FS_MATRIX()
+    pdfium_c.FPDFText_GetMatrix(text_page, index, matrix)
+    size = pdfium_c.FPDFText_GetFontSize(text_page, index)
+    along = space.direction(matrix.a, matrix.b)
+    is_mirrored = matrix.a * matrix.d - matrix.b * matrix.c < 0
+    scale = math.hypot(matrix.c, matrix.d) or math.hypot(matrix.a, matrix.b)
+    quadrant = 0 if is_mirrored else round(math.atan2(along[1], along[0]) / (math.pi / 2)) % 4
+    mode = pdfium_c.FPDFTextObj_GetTextRenderMode(pointer) if pointer else 0
+    return _Run(_read_font(text_page, index, abs(size) * scale), quadrant, mode == INVISIBLE)
+
+
+def _read_font(text_page: Any, index: int, size_pt: float) -> Font:
+    buffer, flags = ctypes.create_string_buffer(128), ctypes.c_int()
+    pdfium_c.FPDFText_GetFontInfo(text_page, index, buffer, 128, flags)
+    name = buffer.value.decode("utf-8", errors="replace")
+    base = name.split("+")[-1]
+    lower = base.lower()
+    weight = pdfium_c.FPDFText_GetFontWeight(text_page, index)
+    return Font(
+        name=base,
+        size_pt=round(_plausible_size(text_page, index, size_pt), 2),
+        is_bold=_says_bold(lower) or bool(flags.value & FLAG_FORCE_BOLD) or BOLD_WEIGHT <= weight <= 1000,
+        is_italic=any(word in lower for word in ("ital", "obli", "slant", "cmti")) or bool(flags.value & FLAG_ITALIC),
+        is_monospaced=any(word in lower for word in ("mono", "courier", "cmtt", "typewriter", "consol", "sftt"))
+        or bool(flags.value & FLAG_FIXED_PITCH),
+    )
+
+
+def _says_bold(lower_name: str) -> bool:
+    return any(word in lower_name for word in ("bold", "black", "heavy", "-medi", "cmbx", "semibd", "-demi"))
+
+
+def _plausible_size(text_page: Any, index: int, size_pt: float) -> float:
+    """Type 3 fonts scale inside their own matrix; where the size says nothing, the drawn box does."""
+    rect = pdfium_c.FS_RECTF()
+    pdfium_c.FPDFText_GetLooseCharBox(text_page, index, rect)
+    height = max(abs(rect.top - rect.bottom), 0.1)
+    return size_pt if 0.3 * height <= size_pt <= 4 * height and math.isfinite(size_pt) else height
+
+
+def _join_accents(glyphs: list[_Glyph]) -> list[_Glyph]:
+    joined: list[_Glyph] = []
+    for glyph in glyphs:
+        before = joined[-1] if joined else None
+        if before and abs(before.baseline - glyph.baseline) < glyph.run.font.size_pt * 0.4:
+            centre = (before.x0 + before.x1) / 2
+            if before.text in ACCENTS and glyph.text.isalpha() and glyph.x0 - 0.5 <= centre <= glyph.x1 + 0.5:
+                base = {"ı": "i", "ȷ": "j"}.get(glyph.text, glyph.text)
+                glyph.text = unicodedata.normalize("NFC", base + ACCENTS[before.text])
+                glyph.after_space = before.after_space
+                joined[-1] = glyph
+                continue
+        joined.append(glyph)
+    return joined
+
+
+def _group_into_words(glyphs: list[_Glyph]) -> list[Word]:
+    words: list[Word] = []
+    held: list[_Glyph] = []
+    is_glued = False
+    for glyph in glyphs:
+        if held and _ends_word(held[-1], glyph):
+            words.append(_make_word(held, is_glued=is_glued))
+            is_glued = _is_glued(held[-1], glyph)
+            held = []
+        held.append(glyph)
+    if held:
+        words.append(_make_word(held, is_glued=is_glued))
+    return words
+
+
+def _ends_word(last: _Glyph, glyph: _Glyph) -> bool:
+    size = glyph.run.font.size_pt
+    return (
+        glyph.after_space
+        or (glyph.run is not last.run and glyph.run.font != last.run.font)
+        or abs(glyph.baseline - last.baseline) > 0.1 * size
+        or not -0.6 * size < glyph.x0 - last.x1 < WORD_GAP * size
+    )
+
+
+def _is_glued(last: _Glyph, glyph: _Glyph) -> bool:
+    size = max(glyph.run.font.size_pt, last.run.font.size_pt)
+    is_near = -0.5 * size < glyph.x0 - last.x1 < GLUE_GAP * size
+    return not glyph.after_space and is_near and abs(glyph.baseline - last.baseline) < 0.6 * size
+
+
+def _make_word(glyphs: list[_Glyph], *, is_glued: bool) -> Word:
+    font = glyphs[0].run.font
+    baseline = glyphs[0].baseline
+    box = Box(
+        round(min(glyph.x0 for glyph in glyphs), 2),
+        round(baseline - ASCENT * font.size_pt, 2),
+        round(max(glyph.x1 for glyph in glyphs), 2),
+        round(baseline + DESCENT * font.size_pt, 2),
+    )
+    return Word(unicodedata.normalize("NFC", "".join(glyph.text for glyph in glyphs)), box, font, is_glued=is_glued)

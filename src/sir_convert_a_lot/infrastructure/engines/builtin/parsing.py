@@ -1,0 +1,86 @@
+"""From a PDF file to pages of words, rulings and images.
+
+Owns opening the file, its typed refusals, and the page model's first form. Refuses any layout work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium_c
+
+from sir_convert_a_lot.domain.errors import PdfUnreadable
+from sir_convert_a_lot.infrastructure.engines.builtin.drawings import read_drawings
+from sir_convert_a_lot.infrastructure.engines.builtin.glyphs import read_words
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page
+from sir_convert_a_lot.infrastructure.engines.builtin.page_space import PageSpace
+
+
+class PageUnreadable(Exception):
+    """One page could not be loaded or read; the rest of the document may be fine."""
+
+
+class PdfFile:
+    """An open PDF. Not thread-safe: pdfium is not."""
+
+    def __init__(self, path: Path, max_pages: int) -> None:
+        """Opens `path`. Raises `PdfUnreadable` with reason encrypted, damaged, no_pages or too_many_pages."""
+        self._document = _open(path)
+        self.page_count: int = len(self._document)
+        if self.page_count == 0:
+            self._document.close()
+            raise PdfUnreadable("The PDF has no pages.", details={"reason": "no_pages"})
+        if self.page_count > max_pages:
+            self._document.close()
+            raise PdfUnreadable(
+                f"The PDF has {self.page_count} pages; at most {max_pages} are converted.",
+                details={"reason": "too_many_pages", "pages": self.page_count, "max_pages": max_pages},
+            )
+
+    def __enter__(self) -> PdfFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._document.close()
+
+    def load_page(self, page_index: int) -> Any:
+        """The `pypdfium2.PdfPage`, to be closed by the caller. Raises `PageUnreadable`."""
+        try:
+            return self._document[page_index]
+        except pypdfium2.PdfiumError as error:
+            raise PageUnreadable(f"page {page_index + 1} cannot be loaded: {error}") from error
+
+
+def _open(path: Path) -> Any:
+    try:
+        return pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
+            raise PdfUnreadable(
+                "The PDF is encrypted and needs a password.", details={"reason": "encrypted"}
+            ) from error
+        raise PdfUnreadable("The file is not a PDF, or it is damaged.", details={"reason": "damaged"}) from error
+
+
+def parse_page(page: Any, page_index: int) -> Page:
+    """Everything the layout steps need of one `pypdfium2.PdfPage`. Raises `PageUnreadable`."""
+    try:
+        text = read_words(page, PageSpace.of_page(page))
+        drawings = read_drawings(page, text.space)
+    except pypdfium2.PdfiumError as error:
+        raise PageUnreadable(f"page {page_index + 1} cannot be read: {error}") from error
+    return Page(
+        page_index=page_index,
+        width_pt=round(text.space.width_pt, 2),
+        height_pt=round(text.space.height_pt, 2),
+        words=text.words,
+        rulings=drawings.rulings,
+        image_boxes=drawings.image_boxes,
+        turned_characters=text.turned_characters,
+        unmapped_characters=text.unmapped_characters,
+    )
