@@ -72,7 +72,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ask(port: int, path: str, api_key: str) -> tuple[int, bytes]:
+def ask(port: int, path: str, api_key: str = "") -> tuple[int, bytes]:
     """One GET to the service: status and body. By no proxy, whatever the environment says."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -83,9 +83,10 @@ def ask(port: int, path: str, api_key: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def is_ready(service: Service) -> bool:
+def answers_at(port: int) -> bool:
+    """A service listens there and is ready for work."""
     try:
-        return ask(service.port, "/readyz", service.api_key)[0] == 200
+        return ask(port, "/readyz")[0] == 200
     except (OSError, http.client.HTTPException):
         return False
 
@@ -119,7 +120,7 @@ def running_service(folder: Path) -> Iterator[Service]:
 
 def wait_until_ready(service: Service) -> None:
     limit = time.monotonic() + START_LIMIT_S
-    while not is_ready(service):
+    while not answers_at(service.port):
         if service.process.poll() is not None:
             raise Failed(f"{end_of(service.log)}\nThe service stopped with exit code {service.process.returncode}.")
         if time.monotonic() > limit:
@@ -142,7 +143,7 @@ def convert(service: Service, pdf: Path, output: Path) -> None:
     """Hand the PDF to the command line, whose progress goes straight to stderr."""
     command = [
         *COMMAND, "convert", str(pdf), "--output-dir", str(output),
-        "--service-url", f"http://127.0.0.1:{service.port}", "--acceleration-policy", "cpu_only", "--json",
+        "--service-url", f"http://127.0.0.1:{service.port}", "--acceleration-policy", "cpu_only",
     ]  # fmt: skip
     environment = os.environ | {"SIR_CONVERT_A_LOT_API_KEY": service.api_key}
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as client:

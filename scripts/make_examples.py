@@ -339,7 +339,7 @@ def with_structure(content: bytes, tree: list[Any], marks: int) -> bytes:
                 owners[kids] = made
                 made.K = kids
             else:
-                made.K = pikepdf.Array([element(*kid, made) for kid in kids])
+                made.K = pikepdf.Array([element(kid[0], kid[1], made) for kid in kids])
             return made
 
         whole = element("Document", tree, root)

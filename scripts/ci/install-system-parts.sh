@@ -7,6 +7,7 @@
 set -eu
 
 PARTS="
+curl curl
 "
 
 missing=""
