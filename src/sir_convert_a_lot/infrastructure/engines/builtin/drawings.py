@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium_c
@@ -17,7 +18,9 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_space import PageSpac
 THIN_PT = 2.5  # a filled rectangle no thicker than this is a line
 SHORTEST_PT = 4.0
 MAX_OBJECTS = 50_000  # of one page: a drawn map has more, and no table
-MAX_SEGMENTS = 64  # of one path: a curve of a plot has more, a table's grid is drawn in short paths or in one of rectangles
+MAX_SEGMENTS = (
+    64  # of one path: a curve of a plot has more, a table's grid is drawn in short paths or in one of rectangles
+)
 MAX_DEPTH = 4  # of forms in forms
 
 
@@ -110,8 +113,10 @@ def _read_path(obj: Any, outer: _Matrix, space: PageSpace) -> Iterator[Ruling]:
         if fill.value and (ruling := _thin(points)):
             yield ruling
         elif stroke.value:
-            for start, end in zip(points, points[1:], strict=False):
-                if ruling := _ruling(Box(min(start[0], end[0]), min(start[1], end[1]), max(start[0], end[0]), max(start[1], end[1]))):
+            for start, end in pairwise(points):
+                if ruling := _ruling(
+                    Box(min(start[0], end[0]), min(start[1], end[1]), max(start[0], end[0]), max(start[1], end[1]))
+                ):
                     yield ruling
 
 

@@ -79,7 +79,7 @@ def read_words(page: Any, space: PageSpace) -> PageText:
     finally:
         text_page.close()
     visible = [glyph for glyph in glyphs if not glyph.run.is_invisible]
-    glyphs = visible if visible else glyphs
+    glyphs = visible or glyphs
     unmapped = sum(UNMAPPED in glyph.text for glyph in glyphs)
     return PageText(tuple(_group_into_words(_join_accents(glyphs))), space, turned, unmapped)
 

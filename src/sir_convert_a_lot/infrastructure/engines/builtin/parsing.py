@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pypdfium2
 import pypdfium2.raw as pdfium_c
@@ -40,7 +40,7 @@ class PdfFile:
                 details={"reason": "too_many_pages", "pages": self.page_count, "max_pages": max_pages},
             )
 
-    def __enter__(self) -> PdfFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

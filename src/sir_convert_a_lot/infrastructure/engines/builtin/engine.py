@@ -1,0 +1,164 @@
+"""The built-in CPU engine: born-digital PDFs to Markdown without a model.
+
+Owns the order of the steps, progress, stage times and failed pages. Every step is a module of its own. Refuses to use a
+GPU, to run OCR unasked, and to skip a page silently.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, OcrPass, ReportProgress
+from sir_convert_a_lot.domain.job import JobStage
+from sir_convert_a_lot.domain.receipt import StageReceipt
+from sir_convert_a_lot.infrastructure.engines.builtin.columns import GutterMemory
+from sir_convert_a_lot.infrastructure.engines.builtin.flow import join_across_breaks
+from sir_convert_a_lot.infrastructure.engines.builtin.furniture import NEIGHBOURS, drop_furniture
+from sir_convert_a_lot.infrastructure.engines.builtin.headings import classify
+from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import mend_all
+from sir_convert_a_lot.infrastructure.engines.builtin.layout import lay_out
+from sir_convert_a_lot.infrastructure.engines.builtin.lists import nest
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page, Paragraph, Table
+from sir_convert_a_lot.infrastructure.engines.builtin.parsing import PageUnreadable, PdfFile, parse_page
+from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
+from sir_convert_a_lot.infrastructure.engines.builtin.quality import TextQuality
+from sir_convert_a_lot.infrastructure.engines.builtin.render import render
+from sir_convert_a_lot.infrastructure.engines.ocr import PageOcr
+
+BATCH_PAGES = 32  # held with all their words at once: about 200 KB for a page of 500 words
+# What a broken font or impossible geometry of one page may raise. Anything else is a bug of ours and fails the job.
+PAGE_ERRORS = (PageUnreadable, ArithmeticError, LookupError, ValueError)
+
+
+def find_tables(_page: Page) -> tuple[Table, ...]:
+    return ()
+
+
+class BuiltinEngine:
+    """Words through pdfium, layout by rules. Same PDF, same options: byte-identical Markdown. Not thread-safe."""
+
+    name = "builtin"
+
+    def __init__(self) -> None:
+        self.version = package_version("sir-convert-a-lot")
+
+    def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome:
+        """Converts `pdf` page by page. Raises `PdfUnreadable` (encrypted, damaged, no_pages, too_many_pages)."""
+        with PdfFile(pdf, options.max_pages) as document:
+            return _Conversion(document, options, report).run()
+
+
+class _Conversion:
+    """One document on its way through the steps."""
+
+    def __init__(self, document: PdfFile, options: EngineOptions, report: ReportProgress) -> None:
+        self._document = document
+        self._options = options
+        self._report = report
+        self._seconds: defaultdict[JobStage, float] = defaultdict(float)
+        self._ocr = PageOcr(options.max_page_pixels) if options.ocr == OcrPass.FULL_PAGE else None
+        self._gutters = GutterMemory()
+        self._quality = TextQuality()
+        self._failed: dict[int, str] = {}
+        self._context: list[Page] = []
+
+    def run(self) -> EngineOutcome:
+        paragraphs: list[Paragraph] = []
+        for start in range(0, self._document.page_count, BATCH_PAGES):
+            pages = self._read_batch(range(start, min(start + BATCH_PAGES, self._document.page_count)))
+            paragraphs += self._lay_out_batch(pages)
+        with self._timed(JobStage.ASSEMBLY):
+            blocks = nest(classify(mend_all(join_across_breaks(paragraphs))))
+            markdown = render(blocks)
+        self._report(JobStage.ASSEMBLY, self._document.page_count, self._document.page_count)
+        return EngineOutcome(
+            markdown=markdown,
+            pages_total=self._document.page_count,
+            stages=self._receipts(),
+            confidence=self._quality.confidence,
+            failed_pages=tuple(index + 1 for index in sorted(self._failed)),
+            warnings=(*(self._failed[index] for index in sorted(self._failed)), *self._quality.warnings),
+        )
+
+    @contextmanager
+    def _timed(self, stage: JobStage) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] += time.perf_counter() - start
+
+    def _read_batch(self, indexes: range) -> list[Page]:
+        pages: list[Page] = []
+        for index in indexes:
+            try:
+                page = self._read_page(index)
+            except PAGE_ERRORS as error:
+                self._fail(index, error)
+            else:
+                pages.append(page)
+                self._quality.add(page)
+            self._report(JobStage.PAGE_PARSING, index + 1, self._document.page_count)
+        return pages
+
+    def _read_page(self, index: int) -> Page:
+        with self._timed(JobStage.PAGE_PARSING):
+            raw = self._document.load_page(index)
+        try:
+            with self._timed(JobStage.PAGE_PARSING):
+                page = parse_page(raw, index)
+            if self._ocr is None:
+                return page
+            with self._timed(JobStage.OCR):
+                return replace(page, words=self._ocr.read_page(raw, index), unmapped_characters=0, turned_characters=0)
+        finally:
+            raw.close()
+
+    def _lay_out_batch(self, pages: list[Page]) -> list[Paragraph]:
+        with self._timed(JobStage.LAYOUT_ANALYSIS):
+            clean = drop_furniture([*self._context, *pages])[len(self._context) :]
+            self._context = [*self._context, *pages][-NEIGHBOURS:]
+            self._gutters.learn(clean)
+        paragraphs: list[Paragraph] = []
+        for page in clean:
+            try:
+                paragraphs += self._lay_out_page(page)
+            except PAGE_ERRORS as error:
+                self._fail(page.page_index, error)
+            self._report(JobStage.LAYOUT_ANALYSIS, page.page_index + 1, self._document.page_count)
+        return paragraphs
+
+    def _lay_out_page(self, page: Page) -> list[Paragraph]:
+        with self._timed(JobStage.TABLE_STRUCTURE):
+            tables = find_tables(page)
+        with self._timed(JobStage.LAYOUT_ANALYSIS):
+            return lay_out(page, tables, self._gutters.known)
+
+    def _fail(self, index: int, error: Exception) -> None:
+        self._failed[index] = f"page {index + 1} could not be converted: {type(error).__name__}: {error}"
+
+    def _receipts(self) -> tuple[StageReceipt, ...]:
+        done = self._document.page_count - len(self._failed)
+        own = measure_device()
+        stages = [JobStage.PAGE_PARSING, JobStage.LAYOUT_ANALYSIS, JobStage.TABLE_STRUCTURE, JobStage.ASSEMBLY]
+        devices = dict.fromkeys(stages, own)
+        if self._ocr is not None:
+            stages.insert(1, JobStage.OCR)
+            devices[JobStage.OCR] = self._ocr.measured_device()
+        return tuple(
+            StageReceipt(
+                stage=stage.value,
+                device_asked="cpu",
+                device_used=devices[stage][0],
+                measured_by=devices[stage][1],
+                wall_ms=round(self._seconds[stage] * 1000, 3),
+                pages=done,
+            )
+            for stage in stages
+        )

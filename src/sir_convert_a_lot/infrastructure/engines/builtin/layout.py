@@ -1,0 +1,60 @@
+"""One page laid out: tables set aside, columns ordered, paragraphs built, tables put back at their place.
+
+Owns how the steps of one page meet. Refuses to know the rest of the document beyond where its gutters are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from sir_convert_a_lot.infrastructure.engines.builtin.columns import order_regions
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import (
+    Box,
+    Font,
+    Line,
+    Page,
+    Paragraph,
+    Region,
+    Table,
+    Word,
+)
+from sir_convert_a_lot.infrastructure.engines.builtin.paragraphs import build_paragraphs
+
+ANCHOR = "\ufdd0"  # a noncharacter of Unicode: stands for a table among the words, and in no PDF's text
+
+
+def lay_out(page: Page, tables: Sequence[Table], gutters: Sequence[float]) -> list[Paragraph]:
+    """The paragraphs of a page in reading order, its tables among them."""
+    words = [word for word in page.words if not any(_holds(table.box, word.box) for table in tables)]
+    font = Font("", median(word.font.size_pt for word in words) if words else 10.0)
+    anchors = [Word(f"{ANCHOR}{index}", table.box, font) for index, table in enumerate(tables)]
+    paragraphs: list[Paragraph] = []
+    for region in order_regions([*words, *anchors], gutters):
+        paragraphs += _lay_out_region(region, page.page_index, tables)
+    return paragraphs
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
+    return outer.x0 <= x <= outer.x1 and outer.y0 <= y <= outer.y1
+
+
+def _lay_out_region(region: Region, page_index: int, tables: Sequence[Table]) -> list[Paragraph]:
+    paragraphs: list[Paragraph] = []
+    held: list[Line] = []
+    for line in region.lines:
+        anchors = [word for word in line.words if word.text.startswith(ANCHOR)]
+        if not anchors:
+            held.append(line)
+            continue
+        paragraphs += _build(held, region, page_index)
+        held = [Line(rest, line.box)] if (rest := tuple(word for word in line.words if word not in anchors)) else []
+        for word in anchors:
+            table = tables[int(word.text.removeprefix(ANCHOR))]
+            paragraphs.append(Paragraph(page_index, table.box, "", word.font, table.rows, region.box, table=table))
+    return paragraphs + _build(held, region, page_index)
+
+
+def _build(lines: list[Line], region: Region, page_index: int) -> list[Paragraph]:
+    return build_paragraphs(Region(region.box, tuple(lines)), page_index) if lines else []

@@ -1,0 +1,103 @@
+"""Words gathered into lines, and lines read as text.
+
+Owns baselines, superscripts and the spaces between words. Refuses to know columns: whoever calls gives the words of one
+column, or takes what runs across. Sorting aside, linear in the number of words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import median
+
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Word
+
+OPEN_LINES = 6  # how many of the last lines may still take a word; superscripts and fractions need two or three
+DROP_CAP_RATIO = 1.8  # a word this much larger than a line joins it only on the same baseline
+SUPERSCRIPT_SIZE, SUPERSCRIPT_RISE = 0.85, 0.15  # of the line's main size: smaller than, and raised by
+
+
+class _OpenLine:
+    """A line being built; its largest word says where it is."""
+
+    __slots__ = ("main", "words")
+
+    def __init__(self, word: Word) -> None:
+        self.main = word
+        self.words = [word]
+
+    def overlap(self, word: Word) -> float:
+        """How much of the smaller of the two heights is shared, 0 when the word is not on this line."""
+        large, small = (
+            (self.main.box, word.box) if self.main.box.height >= word.box.height else (word.box, self.main.box)
+        )
+        if large.height > DROP_CAP_RATIO * small.height and abs(large.y1 - small.y1) > 0.6 * small.height:
+            return 0.0
+        centre = (small.y0 + small.y1) / 2
+        if not large.y0 <= centre <= large.y1:
+            return 0.0
+        return min(large.y1, small.y1) - max(large.y0, small.y0)
+
+    def add(self, word: Word) -> None:
+        self.words.append(word)
+        if word.box.height > self.main.box.height * 1.05:
+            self.main = word
+
+
+def group_into_lines(words: Iterable[Word]) -> list[Line]:
+    """Lines from top to bottom, the words of each from left to right. Superscripts are marked."""
+    open_lines: list[_OpenLine] = []
+    for word in sorted(words, key=lambda word: (word.box.y1, word.box.x0, word.text)):
+        recent = open_lines[-OPEN_LINES:]
+        best = max(recent, key=lambda line: line.overlap(word), default=None)
+        if best is not None and best.overlap(word) > 0:
+            best.add(word)
+        else:
+            open_lines.append(_OpenLine(word))
+    lines = [_close(line) for line in open_lines]
+    return sorted(lines, key=lambda line: (line.box.y1, line.box.x0))
+
+
+def _close(line: _OpenLine) -> Line:
+    words = sorted(line.words, key=lambda word: (word.box.x0, word.box.x1))
+    main = line.main
+    marked = tuple(
+        replace(word, is_superscript=True) if _is_raised(word, main) and not word.is_superscript else word
+        for word in words
+    )
+    return Line(marked, Box(marked[0].box.x0, main.box.y0, max(word.box.x1 for word in marked), main.box.y1))
+
+
+def _is_raised(word: Word, main: Word) -> bool:
+    size = main.font.size_pt
+    return word.font.size_pt < SUPERSCRIPT_SIZE * size and main.box.y1 - word.box.y1 > SUPERSCRIPT_RISE * size
+
+
+def read_line(words: Sequence[Word]) -> str:
+    """The line's text: one space between words, none where a word is glued to the one before it."""
+    parts: list[str] = []
+    last: Word | None = None
+    for word in words:
+        if last is not None and not _continues(last, word):
+            parts.append(" ")
+        parts.append(word.text)
+        last = word
+    return "".join(parts)
+
+
+def _continues(last: Word, word: Word) -> bool:
+    return word.is_glued and word.box.x0 - last.box.x1 < 0.3 * max(word.font.size_pt, last.font.size_pt)
+
+
+def main_font(words: Iterable[Word]) -> Font:
+    """The font most characters are set in; ties go to the first."""
+    counts: Counter[Font] = Counter()
+    for word in words:
+        counts[word.font] += len(word.text)
+    return max(counts, key=lambda font: counts[font])
+
+
+def median_size(lines: Sequence[Line]) -> float:
+    """The median size of the lines' words, in points."""
+    return median(word.font.size_pt for line in lines for word in line.words)

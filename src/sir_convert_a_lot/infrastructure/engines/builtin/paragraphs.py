@@ -1,0 +1,179 @@
+"""Lines of one region gathered into paragraphs, list items and code.
+
+Owns where a paragraph begins: by space, indent, type, marker, or a line that ended although more would have fitted.
+Looks at one region; what runs on into the next column or page is joined in `flow.py`. Refuses to name headings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from sir_convert_a_lot.infrastructure.engines.builtin.columns import enclose
+from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import join_lines
+from sir_convert_a_lot.infrastructure.engines.builtin.lines import main_font, read_line
+from sir_convert_a_lot.infrastructure.engines.builtin.lists import is_certain, match_marker, starts_reference
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Paragraph, Region
+
+LOOSE = 1.25  # times the usual distance between lines: more begins a paragraph
+INDENT = 0.7  # sizes
+SAME_SIZE = 0.08  # share by which sizes may differ inside a paragraph
+SHORT_LINE = 0.25  # of the region's width left empty after a sentence's end: the paragraph ended there
+SENTENCE_END = (".", "!", "?", ":", "”", '"', ")", "]", ";")
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A line with what the rules ask of it."""
+
+    line: Line
+    text: str
+    font: Font
+    marker: str
+    is_bold: bool  # every letter of it
+    is_code: bool
+
+
+def build_paragraphs(region: Region, page_index: int) -> list[Paragraph]:
+    """The paragraphs of a region, top to bottom."""
+    lines = [_measure(line) for line in region.lines]
+    leading = _usual_leading(lines)
+    groups: list[list[_Measured]] = []
+    for index, line in enumerate(lines):
+        after = lines[index + 1] if index + 1 < len(lines) else None
+        if groups and not _begins(groups[-1], line, after, region.box, leading):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return [_make(group, region.box, page_index) for group in groups]
+
+
+def _measure(line: Line) -> _Measured:
+    text = read_line(line.words)
+    letters = [word for word in line.words if any(char.isalnum() for char in word.text)] or list(line.words)
+    return _Measured(
+        line=line,
+        text=text,
+        font=main_font(line.words),
+        marker=match_marker(text),
+        is_bold=all(word.font.is_bold for word in letters if not word.is_superscript),
+        is_code=all(word.font.is_monospaced for word in letters),
+    )
+
+
+def _usual_leading(lines: Sequence[_Measured]) -> float:
+    """The usual distance between baselines, in sizes."""
+    steps = [
+        (after.line.box.y1 - line.line.box.y1) / after.font.size_pt
+        for line, after in pairwise(lines)
+        if abs(line.font.size_pt - after.font.size_pt) < SAME_SIZE * after.font.size_pt
+    ]
+    close = [step for step in steps if 0.8 <= step <= 2.2]
+    return median(close) if close else 1.25
+
+
+def _begins(group: list[_Measured], line: _Measured, after: _Measured | None, region: Box, leading: float) -> bool:
+    last = group[-1]
+    size = max(line.font.size_pt, 0.1)
+    if abs(last.font.size_pt - size) > SAME_SIZE * max(size, last.font.size_pt):
+        return True
+    step = (line.line.box.y1 - last.line.box.y1) / size
+    if step > LOOSE * min(leading, _group_leading(group, leading)) + 0.05:
+        return True
+    if line.is_code or last.is_code:
+        return line.is_code != last.is_code
+    if last.is_bold != line.is_bold and (last.is_bold or len(group) == 1):
+        return True
+    if _begins_item(group, line, region, size):
+        return True
+    if line.is_bold:
+        return False
+    return _is_indented(group, line, after, size) or _is_cut_short(last, line, region, size)
+
+
+def _group_leading(group: list[_Measured], leading: float) -> float:
+    """The distance inside the paragraph so far, where it is wider than the region's usual one (double spacing)."""
+    if len(group) < 2:
+        return max(leading, 1.0)
+    return max((group[1].line.box.y1 - group[0].line.box.y1) / max(group[0].font.size_pt, 0.1), leading)
+
+
+def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: float) -> bool:
+    first, last = group[0], group[-1]
+    if starts_reference(line.text) and (
+        starts_reference(first.text) or line.line.box.x0 < last.line.box.x0 - INDENT * size
+    ):
+        return True
+    if not line.marker:
+        # Back at the left edge after hanging lines: the next entry of a list without markers, or text after the item.
+        hangs = len(group) > 1 and last.line.box.x0 > first.line.box.x0 + INDENT * size
+        return hangs and line.line.box.x0 < last.line.box.x0 - INDENT * size
+    if is_certain(line.marker):
+        return True
+    is_like_first = bool(first.marker) and abs(line.line.box.x0 - first.line.box.x0) < 2 * size
+    is_set_left = line.line.box.x0 < last.line.box.x0 - INDENT * size
+    is_indented = line.line.box.x0 > region.x0 + INDENT * size and line.line.box.x0 > last.line.box.x0 + INDENT * size
+    return is_like_first or is_set_left or is_indented
+
+
+def _is_indented(group: list[_Measured], line: _Measured, after: _Measured | None, size: float) -> bool:
+    """The first line of a paragraph stands right of the line before it and of the line after it."""
+    x0 = line.line.box.x0
+    if x0 - group[-1].line.box.x0 < INDENT * size or group[0].marker:
+        return False
+    if len(group) == 1 and starts_reference(group[0].text):
+        return False
+    return after is not None and x0 - after.line.box.x0 >= INDENT * size
+
+
+def _is_cut_short(last: _Measured, line: _Measured, region: Box, size: float) -> bool:
+    """The line before ended a sentence although the next word would have fitted with room to spare."""
+    room = region.x1 - last.line.box.x1
+    first_word = line.line.words[0].box.width
+    if room < first_word + size or not last.text.endswith(SENTENCE_END):
+        return False
+    return room > SHORT_LINE * region.width and not line.text[:1].islower()
+
+
+def _make(group: list[_Measured], region: Box, page_index: int) -> Paragraph:
+    words = [word for line in group for word in line.line.words]
+    font = main_font(words)
+    first, last = group[0], group[-1]
+    return Paragraph(
+        page_index=page_index,
+        box=enclose([line.line.box for line in group]),
+        text=_join_code(group) if first.is_code else _join(group),
+        font=Font(font.name, font.size_pt, all(line.is_bold for line in group), font.is_italic, first.is_code),
+        line_count=len(group),
+        region_box=region,
+        marker=first.marker if _is_item(group, region) else "",
+        is_open=not last.text.endswith((".", "!", "?", ":")),
+        is_indented=len(group) > 1 and first.line.box.x0 - group[1].line.box.x0 >= INDENT * font.size_pt,
+    )
+
+
+def _is_item(group: list[_Measured], region: Box) -> bool:
+    first = group[0]
+    if not first.marker or first.is_code:
+        return False
+    if is_certain(first.marker):
+        return True
+    size = first.font.size_pt
+    hangs = len(group) > 1 and group[1].line.box.x0 > first.line.box.x0 + INDENT * size
+    return hangs or first.line.box.x0 > region.x0 + INDENT * size
+
+
+def _join(group: list[_Measured]) -> str:
+    text = group[0].text
+    for line in group[1:]:
+        text = join_lines(text, line.text)
+    return text
+
+
+def _join_code(group: list[_Measured]) -> str:
+    """Lines stay lines; spaces at their start follow from the x of the first word."""
+    left = min(line.line.box.x0 for line in group)
+    width = max(0.3, 0.6 * group[0].font.size_pt)  # a monospaced character is 0.6 sizes wide in Courier
+    return "\n".join(" " * round((line.line.box.x0 - left) / width) + line.text for line in group)

@@ -1,0 +1,119 @@
+"""Blocks written as Markdown (CommonMark with GitHub's tables).
+
+Owns escaping: text that would mean something to a Markdown parser is escaped, and nothing else is, so that the source
+reads like the page. Refuses to reorder, join or judge blocks.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Block, BlockKind, Cell, Table
+
+PUNCTUATION = r"!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~"
+INLINE = (
+    (re.compile(rf"\\(?=[{PUNCTUATION}]|$)"), r"\\\\"),
+    (re.compile(r"`"), r"\\`"),
+    (re.compile(r"<(?=[A-Za-z/!?])"), r"\\<"),
+    (re.compile(r"&(?=#?\w{1,40};)"), r"\\&"),
+    (re.compile(r"\[(?=[^\[\]]*\]\s?[(\[:])|\[(?=\^)|(?<=!)\["), r"\\["),
+    (re.compile(r"\](?=\(|\[)"), r"\\]"),
+    (re.compile(r"(?<!\s)\*|\*(?!\s)"), r"\\*"),
+    (re.compile(r"(?<![^\W_])_(?!\s)|(?<!\s)_(?![^\W_])"), r"\\_"),
+    (re.compile(r"~(?!\s)|(?<!\s)~"), r"\\~"),
+)
+LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|>|[-+*](?=\s|$)|[-_*=](?=[-_*=\s]*$)|\[(?=[^\]]*\]:)|\|)")
+NUMBER_START = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+CLOSING_HASHES = re.compile(r"(^|\s)(#+)$")
+
+
+def render(blocks: Sequence[Block]) -> str:
+    """The document, ending in one newline; "" when there is nothing to write."""
+    parts: list[str] = []
+    last: Block | None = None
+    for block in blocks:
+        text = _render_block(block)
+        if not text:
+            continue
+        if last is not None:
+            is_same_list = last.kind == block.kind == BlockKind.LIST_ITEM
+            parts.append("\n" if is_same_list else "\n\n")
+        parts.append(text)
+        last = block
+    return "".join(parts) + "\n" if parts else ""
+
+
+def _render_block(block: Block) -> str:
+    if block.kind == BlockKind.TABLE and block.table is not None:
+        return render_table(block.table)
+    if block.kind == BlockKind.CODE:
+        return _render_code(block.text)
+    text = _one_line(block.text)
+    if not text:
+        return ""
+    if block.kind == BlockKind.HEADING:
+        return f"{'#' * block.level} {CLOSING_HASHES.sub(_escape_hashes, escape_inline(text))}"
+    if block.kind == BlockKind.LIST_ITEM:
+        return f"{'   ' * block.level}{block.marker} {escape_block(text)}"
+    return escape_block(text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _escape_hashes(match: re.Match[str]) -> str:
+    return f"{match.group(1)}\\{match.group(2)}"
+
+
+def escape_inline(text: str) -> str:
+    """`text` so that a Markdown parser reads it as these very characters, anywhere but at the start of a block."""
+    for pattern, replacement in INLINE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def escape_block(text: str) -> str:
+    """`text` (one line) so that as a block of its own it is a paragraph of these very characters."""
+    text = escape_inline(text)
+    text = LINE_START.sub(r"\\\1", text)
+    return NUMBER_START.sub(r"\1\\\2", text)
+
+
+def _render_code(text: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def render_table(table: Table) -> str:
+    """A pipe table; HTML where cells span, which pipes cannot say."""
+    if any(cell.row_span > 1 or cell.column_span > 1 for cell in table.cells):
+        return _render_html_table(table)
+    grid = [["" for _ in range(table.columns)] for _ in range(table.rows)]
+    for cell in table.cells:
+        grid[cell.row][cell.column] = escape_inline(_one_line(cell.text)).replace("|", "\\|")
+    if not table.has_header:
+        grid.insert(0, ["" for _ in range(table.columns)])
+    lines = ["| " + " | ".join(row) + " |" for row in grid]
+    lines.insert(1, "|" + " --- |" * table.columns)
+    return "\n".join(lines)
+
+
+def _render_html_table(table: Table) -> str:
+    rows: list[list[Cell]] = [[] for _ in range(table.rows)]
+    for cell in sorted(table.cells, key=lambda cell: (cell.row, cell.column)):
+        rows[cell.row].append(cell)
+    lines = ["<table>"]
+    for index, row in enumerate(rows):
+        tag = "th" if table.has_header and index == 0 else "td"
+        lines.append("<tr>" + "".join(_html_cell(cell, tag) for cell in row) + "</tr>")
+    return "\n".join([*lines, "</table>"])
+
+
+def _html_cell(cell: Cell, tag: str) -> str:
+    spans = f' rowspan="{cell.row_span}"' if cell.row_span > 1 else ""
+    spans += f' colspan="{cell.column_span}"' if cell.column_span > 1 else ""
+    return f"<{tag}{spans}>{html.escape(_one_line(cell.text), quote=False)}</{tag}>"
