@@ -1,0 +1,74 @@
+"""`convert-a-lot gpu probe`: whether this machine has a GPU that works, and if not, where that ends."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from sir_convert_a_lot.domain.errors import ExitCode
+from sir_convert_a_lot.domain.gpu_causes import Cause
+from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
+from sir_convert_a_lot.interfaces.cli import options
+from sir_convert_a_lot.interfaces.cli.talk import answer, answer_json, answer_table
+
+app = typer.Typer(help="The GPU of this machine.", no_args_is_help=True)
+
+
+@app.callback()
+def gpu() -> None:
+    """The GPU of this machine."""
+
+
+@app.command()
+def probe(as_json: options.Json = False) -> ExitCode:
+    """Climb the ladder of checks and show where it ends. Exits 0 proven, 1 refused, 2 could not tell."""
+    from sir_convert_a_lot.bootstrap import probe_gpu
+
+    snapshot = probe_gpu()
+    if as_json:
+        answer_json(_as_json(snapshot))
+    else:
+        _show(snapshot)
+    if snapshot.is_available:
+        return ExitCode.OK
+    return ExitCode.UNKNOWN if snapshot.cause in {None, Cause.PROBE_INCOMPLETE} else ExitCode.FAILED
+
+
+def _as_json(snapshot: ProbeSnapshot) -> dict[str, Any]:
+    """The keys of a refusal's details, and what else the snapshot holds."""
+    return {
+        **snapshot.refusal_details("docling"),
+        "is_available": snapshot.is_available,
+        "device_count": snapshot.device_count,
+        "device_name": snapshot.device_name,
+        "pci_id": snapshot.pci_id,
+        "arch": snapshot.arch,
+        "vram_bytes": snapshot.vram_bytes,
+        "torch_version": snapshot.torch_version,
+        "simulated": snapshot.simulated,
+        "taken_at": snapshot.taken_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "rungs": [asdict(rung) for rung in snapshot.rungs],
+        "warnings": list(snapshot.warnings),
+    }
+
+
+def _show(snapshot: ProbeSnapshot) -> None:
+    if snapshot.is_available:
+        answer(f"GPU proven: {snapshot.device_name} ({snapshot.runtime_kind.value}, {snapshot.arch})")
+    else:
+        cause = snapshot.cause.value if snapshot.cause else "not proven"
+        answer(f"GPU not available: {cause}, the ladder ended at {snapshot.rung.value}")
+    rows = [
+        (rung.rung.value, rung.state.value, f"{rung.duration_ms:.1f}", rung.seen.replace("\n", " "))
+        for rung in snapshot.rungs
+    ]
+    answer_table(("rung", "state", "ms", "seen"), rows)
+    for heading, lines in (
+        ("evidence", snapshot.evidence),
+        ("remedy", [remedy.sentence for remedy in snapshot.remediation]),
+        ("warning", snapshot.warnings),
+    ):
+        for line in lines:
+            answer(f"{heading}: {line}")

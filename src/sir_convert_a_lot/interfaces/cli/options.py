@@ -1,0 +1,127 @@
+"""Options that several commands share, and the spec and the client that they make.
+
+Owns flag names, their variables, their help and their defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sir_convert_a_lot.domain.errors import ValidationError
+from sir_convert_a_lot.domain.job_spec import (
+    AccelerationPolicy,
+    BackendStrategy,
+    Conversion,
+    Execution,
+    JobSpec,
+    Normalize,
+    OcrMode,
+    Priority,
+    Retention,
+    Source,
+    TableMode,
+)
+from sir_convert_a_lot.interfaces.cli.talk import UsageMistake
+
+if TYPE_CHECKING:
+    from sir_convert_a_lot.interfaces.client.service import ServiceClient
+
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="SOURCE...", help="PDF files and folders of PDF files.", show_default=False)
+]
+OutputDir = Annotated[
+    Path, typer.Option("--output-dir", "-o", help="Where the Markdown is written.", show_default=False)
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job id: job_...", show_default=False)]
+ServiceUrl = Annotated[
+    str, typer.Option("--service-url", envvar="SIR_CONVERT_A_LOT_SERVICE_URL", help="The service to ask.")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="SIR_CONVERT_A_LOT_API_KEY",
+        help="Its API key. The variable is safer: flags are seen by every user of the machine.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout; errors too.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into the folders of a folder too.")]
+
+Policy = Annotated[
+    AccelerationPolicy,
+    typer.Option("--acceleration-policy", help="gpu_required runs on the GPU or is refused; it never falls back."),
+]
+Backend = Annotated[
+    BackendStrategy,
+    typer.Option("--backend-strategy", help="auto: Docling under a GPU policy, the built-in engine under cpu_only."),
+]
+Ocr = Annotated[OcrMode, typer.Option("--ocr-mode", help="auto: only where a first pass found too little text.")]
+Tables = Annotated[TableMode, typer.Option("--table-mode", help="How much work tables are worth.")]
+Tidy = Annotated[Normalize, typer.Option("--normalize", help="none: as the engine wrote it. strict: reflowed to 100.")]
+Urgency = Annotated[Priority, typer.Option("--priority", help="high overtakes normal in the queue.")]
+DocumentTimeout = Annotated[
+    int, typer.Option("--document-timeout-seconds", min=30, max=7200, help="Then the conversion is stopped.")
+]
+Pin = Annotated[bool, typer.Option("--pin", help="Keep the job's files until they are unpinned.")]
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A TOML file of settings.", exists=True, dir_okay=False, show_default=False),
+]
+
+DEFAULT_SERVICE_URL = "http://127.0.0.1:18085"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for every document of one command: a job spec but for the file name."""
+
+    conversion: Conversion
+    execution: Execution
+    retention: Retention
+
+    def spec_for(self, pdf: Path) -> JobSpec:
+        """The spec for `pdf`. Bytes of its name that are no UTF-8 become U+FFFD: JSON cannot carry them."""
+        name = os.fsencode(pdf.name).decode("utf-8", "replace")
+        return JobSpec(
+            api_version="v1",
+            source=Source(kind="upload", filename=name),
+            conversion=self.conversion,
+            execution=self.execution,
+            retention=self.retention,
+        )
+
+
+def wish_of(
+    *,
+    policy: AccelerationPolicy,
+    backend: BackendStrategy,
+    ocr: OcrMode,
+    tables: TableMode,
+    tidy: Normalize,
+    urgency: Priority,
+    document_timeout_s: int,
+    pin: bool,
+) -> Wish:
+    return Wish(
+        Conversion(backend_strategy=backend, ocr_mode=ocr, table_mode=tables, normalize=tidy),
+        Execution(acceleration_policy=policy, priority=urgency, document_timeout_seconds=document_timeout_s),
+        Retention(pin=pin),
+    )
+
+
+def connect(service_url: str, api_key: str | None, stop: threading.Event | None = None) -> ServiceClient:
+    """A client of the service; imported here, so that `serve` and `version` never load an HTTP client."""
+    from sir_convert_a_lot.interfaces.client.service import ServiceClient
+
+    try:
+        return ServiceClient(service_url, api_key, stop=stop)
+    except ValidationError as error:
+        raise UsageMistake(f"--service-url: {error.message}", details=error.details) from error
