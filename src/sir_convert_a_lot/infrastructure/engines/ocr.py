@@ -32,8 +32,8 @@ MODEL_FILES = {
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
 FONT_NAME = "ocr"
-# A detected line is about as high as its font's size: measured on born-digital pages, the median is 0.98 to 1.01, single
-# lines vary by 15 %. So heights near the page's median are taken as one size: only what is clearly set larger is.
+# A detected line is about as high as its font's size: measured on born-digital pages, the median is 0.98 to 1.01 and
+# single lines vary by 15 %. So heights near the page's median are taken as one size: only what is clearly set larger is.
 SAME_SIZE_TOLERANCE = 0.25
 # RapidOCR's word boxes touch each other; words without a gap would read as one.
 WORD_GAP_EM = 0.25

@@ -1,0 +1,98 @@
+"""The tables of a page, found by their rules.
+
+Owns which candidates are tables. Refuses to find what no rule marks: a page of text must never become a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Page, Table, Word
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import read_table, words_within
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice, lattice_of_frame
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.row_splitting import split_rows
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import Frame, gather_frames, join_rules
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.stacks import Stack, gather_stacks, lattice_of_stack
+
+MAX_FIELDS = 5_000
+MIN_FILLED = 0.3  # of the cells: the grid of a plot has text beside it, none in it
+MAX_CROSSED = 0.1  # of the words: text that runs over rules is a drawing
+MAX_WORDS_A_CELL = 90  # on average; what has more is columns of running text in frames
+MIN_ROWS_OF_LIST = 4
+MAX_LIST_ROW_EM = 6.0
+MIN_RULES = 3  # where only gaps tell columns: above and below the head, and below the body
+OPEN_BANDS = 2  # with no more bands than a head and a body, the body's lines are its rows
+
+
+def find_tables(page: Page) -> tuple[Table, ...]:
+    """The tables of the page, top to bottom, then left to right. No two share a word."""
+    horizontal = join_rules(page.rulings, horizontal=True)
+    vertical = join_rules(page.rulings, horizontal=False)
+    frames = gather_frames(horizontal, vertical)
+    tables = [table for frame in frames if (table := _table_in_frame(frame, page))]
+    tables = [table for table in tables if not any(_is_inside(table.box, other.box) for other in tables)]
+    in_frames = {rule for frame in frames for rule in frame.horizontal}
+    loose = [rule for rule in horizontal if rule not in in_frames]
+    taken = [table.box for table in tables]
+    for stack in gather_stacks(loose, page.words):
+        if not any(_meet(stack.box, box) for box in taken) and (table := _table_in_stack(stack, page)):
+            tables.append(table)
+            taken.append(table.box)
+    return tuple(sorted(tables, key=lambda table: (table.box.y0, table.box.x0)))
+
+
+def _is_inside(box: Box, other: Box) -> bool:
+    return box != other and (other.x0 <= box.x0 and other.y0 <= box.y0 and other.x1 >= box.x1 and other.y1 >= box.y1)
+
+
+def _meet(box: Box, other: Box) -> bool:
+    return box.x0 < other.x1 and other.x0 < box.x1 and box.y0 < other.y1 and other.y0 < box.y1
+
+
+def _table_in_frame(frame: Frame, page: Page) -> Table | None:
+    lattice = lattice_of_frame(frame.horizontal, frame.vertical)
+    if not 2 <= lattice.rows * lattice.columns <= MAX_FIELDS or lattice.rows < 1 or lattice.columns < 1:
+        return None
+    words = words_within(page.words, lattice.box)
+    if _crossed(words, frame) > MAX_CROSSED * len(words):
+        return None
+    table = read_table(split_rows(lattice, words, is_open=False), words, page.page_index)
+    has_enough = table.columns > 1 or table.rows >= MIN_ROWS_OF_LIST
+    return table if has_enough and _is_table(table, words) else None
+
+
+def _crossed(words: Sequence[Word], frame: Frame) -> int:
+    """How many words have a vertical rule through them."""
+    return sum(
+        any(
+            word.box.x0 + 1 < rule.at < word.box.x1 - 1 and rule.start < (word.box.y0 + word.box.y1) / 2 < rule.end
+            for rule in frame.vertical
+        )
+        for word in words
+    )
+
+
+def _table_in_stack(stack: Stack, page: Page) -> Table | None:
+    words = words_within(page.words, stack.box)
+    lattice = lattice_of_stack(stack, words)
+    if lattice.columns == 1 and not _is_list(lattice, words):
+        return None
+    is_open = not lattice.is_measured and lattice.rows <= OPEN_BANDS
+    table = read_table(split_rows(lattice, words, is_open=is_open), words, page.page_index)
+    has_enough = lattice.is_measured or (len(stack.full) >= MIN_RULES and table.rows > 1)
+    return table if has_enough and _is_table(table, words) else None
+
+
+def _is_list(lattice: Lattice, words: Sequence[Word]) -> bool:
+    """One column is a table only when rules stand close, again and again: elsewhere they set off sections of text."""
+    heights = [below - above for above, below in pairwise(lattice.ys)]
+    size = max((word.font.size_pt for word in words), default=0.0)
+    return len(heights) >= MIN_ROWS_OF_LIST and max(heights) <= MAX_LIST_ROW_EM * size
+
+
+def _is_table(table: Table, words: Sequence[Word]) -> bool:
+    filled = [cell for cell in table.cells if cell.text]
+    if len(table.cells) < 2 or len(filled) < max(2, MIN_FILLED * len(table.cells)):
+        return False
+    return len(words) <= MAX_WORDS_A_CELL * len(filled)

@@ -1,0 +1,123 @@
+"""A table's lattice: where its columns and rows are bounded, and which of these bounds are really there.
+
+Owns the geometry of cells and of merged cells. Refuses to find tables and to read words.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import Rule, cluster
+
+COVERED = 0.6  # a bound is drawn when rules cover this share of it
+SAME_LEVEL_PT = 3.0
+OVERHANG_PT = 6.0  # rules that run further than this past the last crossing one end at an undrawn outer bound
+
+
+class Area(NamedTuple):
+    """A rectangle of lattice fields: rows `top`..`bottom` and columns `left`..`right`, both ends included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(slots=True)
+class Lattice:
+    """Bounds in points, ascending. A missing bound joins the two fields beside it into one cell.
+
+    `missing_across` holds (row, column) where the bound below that field is not drawn; `missing_down` (row, column)
+    where the bound right of it is not. `is_measured`: the columns' bounds were drawn, not found between words.
+    """
+
+    xs: list[float]
+    ys: list[float]
+    missing_across: set[tuple[int, int]] = field(default_factory=set)
+    missing_down: set[tuple[int, int]] = field(default_factory=set)
+    is_measured: bool = True
+
+    @property
+    def rows(self) -> int:
+        return len(self.ys) - 1
+
+    @property
+    def columns(self) -> int:
+        return len(self.xs) - 1
+
+    @property
+    def box(self) -> Box:
+        return Box(self.xs[0], self.ys[0], self.xs[-1], self.ys[-1])
+
+    def field_at(self, x: float, y: float) -> tuple[int, int] | None:
+        """(row, column) of the field with this point; None outside."""
+        row, column = bisect_right(self.ys, y) - 1, bisect_right(self.xs, x) - 1
+        return (row, column) if 0 <= row < self.rows and 0 <= column < self.columns else None
+
+    def areas(self) -> list[Area]:
+        """The cells: fields joined across missing bounds, grown until each is a rectangle, row by row."""
+        areas = [Area(row, column, row, column) for row in range(self.rows) for column in range(self.columns)]
+        owner = {(area.top, area.left): index for index, area in enumerate(areas)}
+        joins = [((row, column), (row + 1, column)) for row, column in self.missing_across]
+        joins += [((row, column), (row, column + 1)) for row, column in self.missing_down]
+        pending = sorted(joins)
+        while pending:
+            one, other = pending.pop()
+            pending += _join(areas, owner, owner[one], owner[other])
+        return sorted({areas[index] for index in owner.values()})
+
+
+def _join(
+    areas: list[Area], owner: dict[tuple[int, int], int], one: int, other: int
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Makes one area of two; returns the joins that are needed for it to be a rectangle."""
+    if one == other:
+        return []
+    first, second = areas[one], areas[other]
+    joined = Area(
+        min(first.top, second.top),
+        min(first.left, second.left),
+        max(first.bottom, second.bottom),
+        max(first.right, second.right),
+    )
+    areas[one] = joined
+    fields = [(r, c) for r in range(joined.top, joined.bottom + 1) for c in range(joined.left, joined.right + 1)]
+    for place, index in owner.items():
+        if index == other:
+            owner[place] = one
+    return [((joined.top, joined.left), place) for place in fields if owner[place] != one]
+
+
+def lattice_of_frame(horizontal: Sequence[Rule], vertical: Sequence[Rule]) -> Lattice:
+    """The lattice drawn by rules of both directions. Where rules overhang, the outer bound counts as drawn."""
+    xs = _with_overhang(cluster((rule.at for rule in vertical), SAME_LEVEL_PT), horizontal)
+    ys = _with_overhang(cluster((rule.at for rule in horizontal), SAME_LEVEL_PT), vertical)
+    lattice = Lattice(xs, ys)
+    for row in range(lattice.rows):
+        for column in range(lattice.columns):
+            if row + 1 < lattice.rows and not is_drawn(horizontal, ys[row + 1], xs[column], xs[column + 1]):
+                lattice.missing_across.add((row, column))
+            if column + 1 < lattice.columns and not is_drawn(vertical, xs[column + 1], ys[row], ys[row + 1]):
+                lattice.missing_down.add((row, column))
+    return lattice
+
+
+def _with_overhang(levels: list[float], crossing: Iterable[Rule]) -> list[float]:
+    starts, ends = zip(*((rule.start, rule.end) for rule in crossing), strict=True)
+    if min(starts) < levels[0] - OVERHANG_PT:
+        levels = [min(starts), *levels]
+    if max(ends) > levels[-1] + OVERHANG_PT:
+        levels = [*levels, max(ends)]
+    return levels
+
+
+def is_drawn(rules: Iterable[Rule], at: float, start: float, end: float) -> bool:
+    """Whether rules at this place cover most of the stretch from `start` to `end`."""
+    covered = sum(
+        max(0.0, min(rule.end, end) - max(rule.start, start)) for rule in rules if abs(rule.at - at) <= SAME_LEVEL_PT
+    )
+    return covered >= COVERED * (end - start)
