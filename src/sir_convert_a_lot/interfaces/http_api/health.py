@@ -1,0 +1,73 @@
+"""`/healthz`, `/readyz` and `/metrics`: for machines that watch, so none needs a key.
+
+Owns when the service is ready: the job engine works, and the GPU is proven where one is promised or the CPU is locked.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from sir_convert_a_lot.domain.acceleration_policy import RETRY_AFTER_S, Readiness, judge_readiness
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, ServiceUnavailable, SirConvertError
+from sir_convert_a_lot.interfaces.http_api.answers import RETRY_AFTER, answer
+from sir_convert_a_lot.interfaces.http_api.context import ApiContext, Context
+from sir_convert_a_lot.interfaces.http_api.errors import DEFAULT_RETRY_AFTER_S, write_error
+from sir_convert_a_lot.interfaces.http_api.metrics import CONTENT_TYPE
+from sir_convert_a_lot.interfaces.http_api.wire import Error, GpuState, HealthBody, ReadyBody, UnreadyBody
+
+router = APIRouter()
+
+
+@router.get("/healthz", operation_id="checkHealth", summary="The process lives", response_model=HealthBody)
+async def check_health() -> Response:
+    return answer(HealthBody(api_version="v1", status="ok"))
+
+
+@router.get(
+    "/readyz",
+    operation_id="checkReadiness",
+    summary="The service keeps what it promises",
+    response_model=ReadyBody,
+    responses={503: {"model": UnreadyBody, "description": "It does not, and why", "headers": RETRY_AFTER}},
+)
+async def check_readiness(context: Context) -> Response:
+    snapshot = await context.probe.current()
+    readiness = judge_readiness(snapshot, context.rules)
+    healthy = await context.is_healthy()
+    _note(context, readiness, healthy=healthy)
+    gpu = GpuState(state=readiness.state, cause=readiness.cause)
+    if healthy and readiness.is_ready:
+        return answer(ReadyBody(api_version="v1", status="ready", gpu=gpu))
+    refusal: SirConvertError
+    if not healthy:
+        refusal = ServiceUnavailable(
+            "the job engine is broken", details={"cause": "engine_broken"}, retry_after_s=DEFAULT_RETRY_AFTER_S
+        )
+    else:
+        refusal = GpuNotAvailable(
+            f"the GPU is promised and not proven: {readiness.cause}",
+            details=snapshot.refusal_details("docling") | {"cause": readiness.cause},
+            retry_after_s=RETRY_AFTER_S,
+        )
+    error = Error(**write_error(refusal)["error"])
+    body = UnreadyBody(api_version="v1", status="unready", gpu=gpu, error=error)
+    return answer(body, 503, {"Retry-After": str(refusal.retry_after_s)})
+
+
+@router.get(
+    "/metrics",
+    operation_id="readMetrics",
+    summary="Figures in the Prometheus text format",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def read_metrics(context: Context) -> Response:
+    readiness = judge_readiness(await context.probe.current(), context.rules)
+    _note(context, readiness, healthy=await context.is_healthy())
+    return Response(context.metrics.render(), media_type=CONTENT_TYPE)
+
+
+def _note(context: ApiContext, readiness: Readiness, *, healthy: bool) -> None:
+    context.metrics.note_gpu(readiness)
+    context.metrics.note_health(healthy=healthy)
