@@ -23,6 +23,7 @@ from markdown_it.token import Token
 
 from convert_one import ask, running_service
 from doc_blocks import problems_of_blocks
+from sir_convert_a_lot.domain import errors
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
 from sir_convert_a_lot.settings import Settings, variables_of
 
@@ -112,11 +113,18 @@ def setting_names() -> list[str]:
 
 
 def error_codes(base: type[SirConvertError] = SirConvertError) -> set[str]:
-    """Every code in the tree of errors."""
+    """Every code in the tree of errors, also of those that only the command line knows once it was imported."""
     codes = {base.code}
     for child in base.__subclasses__():
         codes |= error_codes(child)
     return codes
+
+
+def api_error_codes() -> set[str]:
+    """The codes that a service answers with."""
+    return {
+        error.code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, SirConvertError)
+    }
 
 
 def exit_codes() -> list[str]:
@@ -188,19 +196,21 @@ def problems_of_links() -> list[str]:
 
 def problems_of_cli_reference() -> list[str]:
     from sir_convert_a_lot.interfaces.cli.app import app
+    from sir_convert_a_lot.interfaces.cli.manifest import JOB_TIMEOUT
 
     text = CLI_REFERENCE.read_text(encoding="utf-8")
     return [
         *missing_names(setting_names(), text, "setting"),
         *missing_names(sorted(command_names(typer.main.get_command(app))), text, "command or flag"),
         *missing_names(exit_codes(), text, "exit code"),
+        *missing_names(sorted({JOB_TIMEOUT, *error_codes()} - api_error_codes()), text, "error code"),
     ]
 
 
 def problems_of_api_reference() -> list[str]:
     text, openapi = API_REFERENCE.read_text(encoding="utf-8"), served_openapi()
     return [
-        *missing_names(sorted(error_codes()), text, "error code"),
+        *missing_names(sorted(api_error_codes()), text, "error code"),
         *missing_names(route_names(openapi), text, "route"),
         *missing_names(sorted(field_names(openapi)), text, "field"),
         *missing_names(sorted(status_lines(openapi)), text, "status"),
