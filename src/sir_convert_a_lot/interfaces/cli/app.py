@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -74,13 +74,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _report_bug(error, with_trace=DEBUG in arguments, as_json=as_json)
 
 
-def _refuse_usage(error: BaseException, *, as_json: bool) -> int:
+def _refuse_usage(error: Any, *, as_json: bool) -> int:
     """Click's own words, with our exit code: 2 stays "could not tell"."""
-    message = str(getattr(error, "message", error)) or "the command is incomplete"
     if as_json:
+        message = error.format_message() or "the command is incomplete"
         report(UsageMistake(message, details={"field": "command_line", "reason": "usage"}), as_json=True)
     else:
-        error.show()  # type: ignore[attr-defined]
+        error.show()
     return ExitCode.USAGE
 
 

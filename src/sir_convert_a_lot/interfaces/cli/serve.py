@@ -45,4 +45,4 @@ def serve(
         "workers": workers,
         "log_level": log_level,
     }
-    serve_api(load_settings(config, flags).settings)
+    serve_api(load_settings(config, flags))

@@ -43,6 +43,10 @@ from sir_convert_a_lot.interfaces.client.retry import UNREACHABLE, Retrier
 DEFAULT_SERVICE_URL = "http://127.0.0.1:18085"
 JOBS = "/v1/convert/jobs"
 LONGEST_POLL_S = 20  # the contract's bound of `wait_seconds`
+# A long-poll may be answered at every page. Between two, this share of the time waited so far: a fast document of many
+# pages does not flood the service, and its end is seen at most so much later.
+PAUSE_SHARE = 0.05
+LONGEST_PAUSE_S = 0.25
 READ_LIMIT_S = 60.0  # on top of a long-poll; storing 100 MiB on a slow disk takes a while
 SHA256_MISMATCH = "sha256_mismatch"  # `details.reason` when a download is not what its result promised
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -65,8 +69,7 @@ class ServiceClient:
     ) -> None:
         """Raises `ValidationError` when `service_url` is no http(s) URL. Connects only when first asked something."""
         self.service_url = service_url.rstrip("/")
-        self._stop = stop or threading.Event()
-        self._retrier = Retrier(retry_budget_s, first_contact_s, self._stop)
+        self._retrier = Retrier(retry_budget_s, first_contact_s, stop or threading.Event())
         self._http = httpx.Client(
             base_url=self.service_url,
             headers={"X-API-Key": api_key} if api_key else {},
@@ -124,17 +127,16 @@ class ServiceClient:
 
         `on_seen` is called with every record, at least every `poll_s` seconds.
         """
-        deadline, wait_s = time.monotonic() + timeout_s, 0.0
+        began, wait_s = time.monotonic(), 0.0
         while True:
-            asked_at = time.monotonic()
             job = self.job(job_id, wait_s)
             if on_seen is not None:
                 on_seen(job)
-            remaining_s = deadline - time.monotonic()
+            elapsed_s = time.monotonic() - began
+            remaining_s = timeout_s - elapsed_s
             if job.status.is_terminal or remaining_s <= 0 or give_up():
                 return job
-            if wait_s > 0 and time.monotonic() - asked_at < 0.1:
-                time.sleep(0.2)  # answered at once though asked to wait: do not spin
+            time.sleep(min(PAUSE_SHARE * elapsed_s, LONGEST_PAUSE_S))
             wait_s = min(poll_s, remaining_s)
 
     def cancel(self, job_id: str) -> JobView:
@@ -220,6 +222,9 @@ def failure_of(error: JobNotSucceeded) -> SirConvertError:
     code, details = error.details.get("failure_code"), error.details
     if details.get("status") != JobStatus.FAILED.value or not isinstance(code, str):
         return error
+    told = details.get("failure_details")
+    if isinstance(told, dict):
+        details = {**details, **told}
     failure = error_from_code(code, str(details.get("failure_message") or error.message), details)
     if isinstance(failure, UnrecognisedAnswer):  # a failure code of a newer service is still a failed job
         return JobFailure(failure.message, details=failure.details)

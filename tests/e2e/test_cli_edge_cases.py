@@ -1,0 +1,414 @@
+"""What the command line does when a service is busy, slow, wrong or gone.
+
+A small stand-in speaks the v1 contract over real HTTP and can be told to misbehave, which a healthy service cannot. The
+ordinary way is tested against the real service in `test_cli_service.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sir_convert_a_lot.domain.errors import ExitCode
+from sir_convert_a_lot.interfaces.cli.app import run
+from sir_convert_a_lot.interfaces.cli.manifest import MANIFEST_NAME
+
+COMMAND = [sys.executable, "-m", "sir_convert_a_lot"]
+PEAK_OF_CHILD = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+GPU_DETAILS = {
+    "reason": "backend_gpu_runtime_unavailable",
+    "backend": "docling",
+    "runtime_kind": "none",
+    "hip_version": None,
+    "cuda_version": None,
+    "cause": "no_gpu_hardware",
+    "rung": "hardware",
+    "evidence": ["no display controller among 12 PCI devices", "/dev/kfd does not exist"],
+    "remediation": ["Put a GPU into this machine", "Or ask for acceleration_policy cpu_only"],
+    "probe_id": "probe_1",
+}
+
+
+class StandIn:
+    """A service whose jobs end as the file name says: `endless`, `failing`, `succeeding` (anything else)."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.keys: dict[str, str] = {}
+        self.refusals: list[Response] = []  # answers to the next submits, before any job is made
+        self.submits = 0
+        self.cancels: list[str] = []
+        self.ignores_cancel = False
+        self.damages_markdown = False
+        self.api_key: str | None = None
+        path = "/v1/convert/jobs"
+        self.app = Starlette(
+            routes=[
+                Route(path, self.submit, methods=["POST"]),
+                Route(path + "/{job_id}", self.status),
+                Route(path + "/{job_id}/cancel", self.cancel, methods=["POST"]),
+                Route(path + "/{job_id}/result", self.result),
+                Route(path + "/{job_id}/result/markdown", self.markdown),
+            ]
+        )
+
+    def record(self, job_id: str) -> dict[str, Any]:
+        job = self.jobs[job_id]
+        progress = {"stage": "ocr", "pages_total": 3, "pages_processed": 1, "mood": "calm"}
+        return {
+            "api_version": "v1",
+            "a_field_of_next_year": [1, 2],
+            "job": {
+                "job_id": job_id,
+                "status": job["status"],
+                "created_at": "2026-01-01T00:00:00Z",
+                "updated_at": "2026-01-01T00:00:00Z",
+                "source_filename": job["name"],
+                "progress": progress,
+                "links": {},
+            },
+        }
+
+    async def submit(self, request: Request) -> Response:
+        self.submits += 1
+        if self.api_key is not None and request.headers.get("X-API-Key") != self.api_key:
+            return refusal(401, "auth_invalid_api_key")
+        if self.refusals:
+            return self.refusals.pop(0)
+        async with request.form() as form:
+            content = await form["file"].read()  # type: ignore[union-attr]
+            name = json.loads(str(form["job_spec"]))["source"]["filename"]
+        key = request.headers["Idempotency-Key"]
+        if key in self.keys:
+            return JSONResponse(self.record(self.keys[key]), 202, {"X-Idempotent-Replay": "true"})
+        job_id = f"job_{len(self.jobs) + 1:026d}"
+        status = "running" if "endless" in name else "failed" if "failing" in name else "succeeded"
+        self.jobs[job_id] = {
+            "name": name,
+            "status": status,
+            "markdown": b"# " + hashlib.sha256(content).hexdigest().encode(),
+        }
+        self.keys[key] = job_id
+        return JSONResponse(self.record(job_id), 202)
+
+    async def status(self, request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        return JSONResponse(self.record(job_id)) if job_id in self.jobs else refusal(404, "job_not_found")
+
+    async def cancel(self, request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        self.cancels.append(job_id)
+        if not self.ignores_cancel:
+            self.jobs[job_id]["status"] = "canceled"
+        return JSONResponse(self.record(job_id), 202)
+
+    async def result(self, request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        job = self.jobs[job_id]
+        if job.get("is_expired"):
+            return refusal(404, "job_expired")
+        if job["status"] == "running":
+            return JSONResponse(self.record(job_id), 202)
+        if job["status"] != "succeeded":
+            failure = {"failure_code": "pdf_unreadable", "failure_message": "page tree is damaged", "retryable": False}
+            return refusal(409, "job_not_succeeded", {"status": job["status"], **failure})
+        artifact = {
+            "markdown_filename": Path(job["name"]).stem + ".md",
+            "size_bytes": len(job["markdown"]),
+            "sha256": hashlib.sha256(job["markdown"]).hexdigest(),
+        }
+        metadata = {"backend_used": "builtin", "acceleration_used": "cpu", "options_fingerprint": "sha256:0"}
+        result = {"artifact": artifact, "conversion_metadata": metadata, "warnings": ["a page is empty"], "new": {}}
+        return JSONResponse({"api_version": "v1", "job_id": job_id, "status": "succeeded", "result": result})
+
+    async def markdown(self, request: Request) -> Response:
+        content = self.jobs[request.path_params["job_id"]]["markdown"]
+        return Response(content[:-1] if self.damages_markdown else content, media_type="text/markdown")
+
+
+def refusal(
+    status: int, code: str, details: dict[str, Any] | None = None, retry_after_s: int | None = None
+) -> Response:
+    error = {"code": code, "message": f"told {code}", "retryable": status in {429, 503}, "details": details or {}}
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return JSONResponse({"api_version": "v1", "error": {**error, "correlation_id": "corr_7"}}, status, headers)
+
+
+@pytest.fixture
+def stand_in() -> StandIn:
+    return StandIn()
+
+
+@pytest.fixture
+def url(stand_in: StandIn) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(stand_in.app, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    return folder
+
+
+def write_pdf(folder: Path, name: str, content: str = "") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"%PDF-1.4 {content or name}")
+    return path
+
+
+def manifest_of(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / MANIFEST_NAME).read_bytes())["entries"]  # type: ignore[no-any-return]
+
+
+def test_a_busy_service_is_waited_for_as_long_as_it_says(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    stand_in.refusals = [refusal(429, "rate_limited", retry_after_s=1), refusal(503, "service_unavailable")]
+    began = time.monotonic()
+    code = run(
+        ["convert", str(write_pdf(papers, "a.pdf")), "--output-dir", str(tmp_path / "out"), "--service-url", url]
+    )
+    assert code == ExitCode.OK
+    assert time.monotonic() - began >= 1
+    assert stand_in.submits == 3
+
+
+def test_a_gpu_refusal_is_told_line_by_line_and_not_tried_again(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        write_pdf(papers, name)
+    stand_in.refusals = [refusal(503, "gpu_not_available", GPU_DETAILS, retry_after_s=60) for _ in range(3)]
+    code = run(["convert", str(papers), "-o", str(tmp_path / "out"), "--service-url", url, "--concurrency", "1"])
+    out, err = capsys.readouterr()
+    assert code == ExitCode.GPU_NOT_AVAILABLE
+    assert stand_in.submits == 1
+    assert not out
+    for line in ("no_gpu_hardware", *GPU_DETAILS["evidence"], *GPU_DETAILS["remediation"], "corr_7"):  # type: ignore[misc]
+        assert err.count(line) == 1, line
+    assert [entry["error_code"] for entry in manifest_of(tmp_path / "out")] == ["gpu_not_available"] * 3
+
+
+def test_a_job_that_outlasts_the_poll_is_running_not_failed(url: str, papers: Path, tmp_path: Path) -> None:
+    pdf = write_pdf(papers, "endless.pdf")
+    code = run(["convert", str(pdf), "-o", str(tmp_path / "out"), "--service-url", url, "--max-poll-seconds", "0.5"])
+    assert code == ExitCode.STILL_RUNNING
+    assert manifest_of(tmp_path / "out") == [
+        {
+            "source_file_path": str(pdf),
+            "job_id": f"job_{1:026d}",
+            "status": "running",
+            "output_path": None,
+            "error_code": "job_timeout",
+        }
+    ]
+
+
+def test_a_folder_converted_twice_makes_no_new_job_and_the_same_manifest(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    write_pdf(papers, "a.pdf")
+    write_pdf(papers, "deep/er/b.PDF")
+    command = ["convert", str(papers), "--recursive", "-o", str(tmp_path / "out"), "--service-url", url]
+    assert run(command) == ExitCode.OK
+    first = (tmp_path / "out" / MANIFEST_NAME).read_bytes()
+    assert run(command) == ExitCode.OK
+    assert (tmp_path / "out" / MANIFEST_NAME).read_bytes() == first
+    assert len(stand_in.jobs) == 2
+    assert (tmp_path / "out" / "deep" / "er" / "b.md").read_bytes().startswith(b"# ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.md", "deep", MANIFEST_NAME]
+
+
+def test_a_failed_job_gets_a_fresh_key_when_it_is_tried_again(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    pdf = write_pdf(papers, "failing.pdf")
+    command = ["convert", str(pdf), "-o", str(tmp_path / "out"), "--service-url", url]
+    codes = [run(command) for _ in range(3)]
+    assert codes == [ExitCode.BAD_INPUT] * 3
+    assert len(stand_in.jobs) == 3
+    assert manifest_of(tmp_path / "out")[0]["error_code"] == "pdf_unreadable"
+    assert manifest_of(tmp_path / "out")[0]["job_id"] == f"job_{3:026d}"
+
+
+def test_a_replayed_job_whose_files_are_gone_is_done_again(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    command = ["convert", str(write_pdf(papers, "a.pdf")), "-o", str(tmp_path / "out"), "--service-url", url]
+    assert run(command) == ExitCode.OK
+    stand_in.jobs[f"job_{1:026d}"]["is_expired"] = True
+    assert run(command) == ExitCode.OK
+    assert manifest_of(tmp_path / "out")[0]["job_id"] == f"job_{2:026d}"
+
+
+def test_files_of_the_same_content_all_get_their_markdown(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    for name in ("a.pdf", "b.pdf", "deep/a.pdf"):
+        write_pdf(papers, name, "the same words")
+    assert run(["convert", str(papers), "-r", "-o", str(tmp_path / "out"), "--service-url", url]) == ExitCode.OK
+    texts = {(tmp_path / "out" / name).read_bytes() for name in ("a.md", "b.md", "deep/a.md")}
+    assert len(texts) == 1
+
+
+def test_two_sources_for_one_output_are_refused_before_anything_is_sent(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = write_pdf(papers, "one/a.pdf"), write_pdf(papers, "other/a.pdf")
+    code = run(["convert", str(one), str(other), "-o", str(tmp_path / "out"), "--service-url", url])
+    assert code == ExitCode.USAGE
+    assert stand_in.submits == 0
+    assert not (tmp_path / "out").exists()
+    assert str(other) in capsys.readouterr().err
+
+
+def test_a_damaged_download_is_not_written(stand_in: StandIn, url: str, papers: Path, tmp_path: Path) -> None:
+    stand_in.damages_markdown = True
+    code = run(["convert", str(write_pdf(papers, "a.pdf")), "-o", str(tmp_path / "out"), "--service-url", url])
+    assert code == ExitCode.UNKNOWN
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST_NAME]
+
+
+def test_one_bad_document_does_not_keep_the_others_from_being_converted(
+    url: str, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.pdf", "failing.pdf", "z.pdf"):
+        write_pdf(papers, name)
+    code = run(["convert", str(papers), "-o", str(tmp_path / "out"), "--service-url", url])
+    assert code == ExitCode.FAILED
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / "a.md"), str(tmp_path / "out" / "z.md")]
+    assert [entry["status"] for entry in manifest_of(tmp_path / "out")] == ["succeeded", "failed", "succeeded"]
+
+
+def test_json_puts_results_and_the_error_on_stdout(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in.api_key = "right"
+    command = ["convert", str(write_pdf(papers, "a.pdf")), "-o", str(tmp_path / "out"), "--service-url", url, "--json"]
+    assert run([*command, "--api-key", "wrong"]) == ExitCode.AUTH
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"]["code"] == "auth_invalid_api_key"
+    assert told["error"]["correlation_id"] == "corr_7"
+    assert run([*command, "--api-key", "right"]) == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told["entries"][0]["acceleration_used"] == "cpu"
+    assert told["entries"][0]["warnings"] == ["a page is empty"]
+    assert told["manifest_path"] == str(tmp_path / "out" / MANIFEST_NAME)
+
+
+def test_a_job_is_submitted_watched_collected_and_canceled_one_by_one(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--service-url", url]
+    assert run(["submit", str(write_pdf(papers, "endless.pdf")), *at]) == ExitCode.OK
+    job = capsys.readouterr().out.strip()
+    assert run(["status", job, "--json", *at]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["job"]["status"] == "running"
+    assert run(["collect", job, "-o", str(tmp_path), *at]) == ExitCode.STILL_RUNNING
+    stand_in.jobs[job]["status"] = "succeeded"
+    capsys.readouterr()
+    assert run(["collect", job, "-o", str(tmp_path), *at]) == ExitCode.OK
+    assert capsys.readouterr().out.strip() == str(tmp_path / "endless.md")
+    assert (tmp_path / "endless.md").read_bytes() == stand_in.jobs[job]["markdown"]
+    assert run(["cancel", job, *at]) == ExitCode.OK
+    assert stand_in.cancels == [job]
+    assert run(["status", "job_unknown", *at]) == ExitCode.BAD_INPUT
+
+
+def test_no_service_is_told_at_once_with_the_command_that_starts_one(
+    papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    began = time.monotonic()
+    code = run(["list", "--service-url", f"http://127.0.0.1:{port}"])
+    assert code == ExitCode.UNAVAILABLE
+    assert time.monotonic() - began < 10
+    assert "convert-a-lot serve" in capsys.readouterr().err
+
+
+def test_a_server_that_is_no_such_service_is_could_not_tell(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert run(["list", "--service-url", f"{url}/elsewhere"]) == ExitCode.UNKNOWN
+    assert "error object" in capsys.readouterr().err
+
+
+def interrupt_when_running(stand_in: StandIn, url: str, papers: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
+    for number in range(jobs):
+        write_pdf(papers, f"endless-{number}.pdf")
+    process = subprocess.Popen(
+        [*COMMAND, "convert", str(papers), "-o", str(out), "--service-url", url, "--concurrency", str(jobs - 1)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while len(stand_in.jobs) < jobs - 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    return process
+
+
+def test_ctrl_c_cancels_the_jobs_of_the_run_and_records_them(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    process = interrupt_when_running(stand_in, url, papers, tmp_path / "out", jobs=3)
+    process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert sorted(set(stand_in.cancels)) == sorted(stand_in.jobs)
+    entries = manifest_of(tmp_path / "out")
+    assert [entry["status"] for entry in entries] == ["canceled"] * 3
+    assert sum(entry["job_id"] is None for entry in entries) == 1  # the one that was never sent
+
+
+def test_a_second_ctrl_c_quits_at_once(stand_in: StandIn, url: str, papers: Path, tmp_path: Path) -> None:
+    stand_in.ignores_cancel = True
+    process = interrupt_when_running(stand_in, url, papers, tmp_path / "out", jobs=2)
+    while not stand_in.cancels:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=2)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert not (tmp_path / "out" / MANIFEST_NAME).exists()
+
+
+def test_an_upload_is_streamed(url: str, papers: Path, tmp_path: Path) -> None:
+    def peak_bytes(size_bytes: int) -> int:
+        pdf = write_pdf(papers, f"{size_bytes}.pdf")
+        os.truncate(pdf, size_bytes)
+        command = [*COMMAND, "convert", str(pdf), "-o", str(tmp_path / "out"), "--service-url", url]
+        told = subprocess.run(
+            [sys.executable, "-c", PEAK_OF_CHILD, *command], check=True, capture_output=True, text=True
+        )
+        return int(told.stdout) * 1024
+
+    assert peak_bytes(64 * 1024 * 1024) - peak_bytes(1024) < 24 * 1024 * 1024

@@ -1,0 +1,96 @@
+"""What every command has in common: exit codes, streams, hidden secrets, lazy imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sir_convert_a_lot.domain.errors import ExitCode
+from sir_convert_a_lot.interfaces.cli.app import app, run
+from sir_convert_a_lot.settings import Settings
+
+HEAVY = {"httpx", "fastapi", "dbos", "pypdfium2", "numpy", "torch", "docling", "rich.progress"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["convert"],
+        ["convert", "a.pdf"],
+        ["convert", "a.pdf", "-o", "out", "--ocr-mode", "loud"],
+        ["convert", "a.pdf", "-o", "out", "--document-timeout-seconds", "7201"],
+        ["list", "--limit", "many"],
+        ["list", "--service-url", "ftp://example.org"],
+        ["list", "--service-url", "http://127.0.0.1:port"],
+        ["serve", "--port", "70000"],
+    ],
+)
+def test_a_wrong_command_line_exits_64_and_says_why(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == ExitCode.USAGE
+    assert "".join(capsys.readouterr())
+
+
+def test_a_wrong_command_line_is_an_error_object_under_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--json", "--limit", "many"]) == ExitCode.USAGE
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "validation_error"
+    assert "limit" in error["message"]
+
+
+def test_help_exits_0_and_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert "convert" in out
+    assert not err
+
+
+def test_every_command_and_option_has_a_help_line() -> None:
+    commands = [*app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        commands += group.typer_instance.registered_commands
+    for command in commands:
+        assert command.callback is not None
+        assert command.callback.__doc__, command.callback
+
+
+def test_version_is_data_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version", "--json"]) == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told["packages"]["pypdfium2"]
+    assert told["version"][0].isdigit()
+
+
+def test_config_show_tells_every_setting_with_its_origin_and_hides_the_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIR_CONVERT_A_LOT_API_KEY", "hunter2")
+    monkeypatch.setenv("CONVERTER_STORAGE_ROOT", "/srv/jobs")
+    assert run(["config", "show", "--json"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    settings = json.loads(out)["settings"]
+    assert "hunter2" not in out
+    assert set(settings) == {*Settings.model_fields, "service_url"}
+    assert settings["api_key"]["origin"] == "env SIR_CONVERT_A_LOT_API_KEY"
+    assert settings["storage_root"] == {"value": "/srv/jobs", "origin": "env CONVERTER_STORAGE_ROOT"}
+    assert settings["port"] == {"value": 18085, "origin": "default"}
+    assert run(["config", "show"]) == ExitCode.OK
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_the_console_script_imports_nothing_until_it_is_called() -> None:
+    """Spawned workers import it again, before every job they are made for."""
+    code = "import sys; import sir_convert_a_lot.__main__; print([m for m in sys.modules if m.startswith('sir_')])"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == "['sir_convert_a_lot', 'sir_convert_a_lot.__main__']"
+
+
+def test_the_table_of_commands_loads_none_of_the_heavy_parts() -> None:
+    code = "import sys; import sir_convert_a_lot.interfaces.cli.app; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not HEAVY & set(told.stdout.split())
