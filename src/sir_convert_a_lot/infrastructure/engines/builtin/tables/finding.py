@@ -6,10 +6,12 @@ Owns which candidates are tables. Refuses to find what no rule marks: a page of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Page, Table, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import read_table, words_within
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import bounds_between_columns, join_crossed
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice, lattice_of_frame
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.row_splitting import split_rows
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import Frame, gather_frames, join_rules
@@ -17,11 +19,13 @@ from sir_convert_a_lot.infrastructure.engines.builtin.tables.stacks import Stack
 
 MAX_FIELDS = 5_000
 MIN_FILLED = 0.3  # of the cells: the grid of a plot has text beside it, none in it
+MIN_USED = 0.7  # of the rows and of the columns have text somewhere
 MAX_CROSSED = 0.1  # of the words: text that runs over rules is a drawing
 MAX_WORDS_A_CELL = 90  # on average; what has more is columns of running text in frames
 MIN_ROWS_OF_LIST = 4
 MAX_LIST_ROW_EM = 6.0
 MIN_RULES = 3  # where only gaps tell columns: above and below the head, and below the body
+SAME_COLUMN_PT = 6.0  # a gap this near to a rule is the one the rule stands in
 OPEN_BANDS = 2  # with no more bands than a head and a body, the body's lines are its rows
 
 
@@ -57,9 +61,23 @@ def _table_in_frame(frame: Frame, page: Page) -> Table | None:
     words = words_within(page.words, lattice.box)
     if _crossed(words, frame) > MAX_CROSSED * len(words):
         return None
-    table = read_table(split_rows(lattice, words, is_open=False), words, page.page_index)
+    if lattice.is_half_open:
+        lattice = _with_columns(frame, lattice, words)
+    table = read_table(split_rows(lattice, words, is_open=False).compact(), words, page.page_index)
     has_enough = table.columns > 1 or table.rows >= MIN_ROWS_OF_LIST
+    if lattice.is_half_open and table.rows < 2:
+        return None  # a plot with its axes
     return table if has_enough and _is_table(table, words) else None
+
+
+def _with_columns(frame: Frame, lattice: Lattice, words: Sequence[Word]) -> Lattice:
+    """Where no rule closes the table at a side, rules set off groups of columns, and gaps tell the columns."""
+    inner = [x for x in bounds_between_columns(words) if min(abs(x - known) for known in lattice.xs) > SAME_COLUMN_PT]
+    if not inner:
+        return lattice
+    refined = lattice_of_frame(frame.horizontal, frame.vertical, inner)
+    join_crossed(refined, words)
+    return replace(refined, is_measured=False)
 
 
 def _crossed(words: Sequence[Word], frame: Frame) -> int:
@@ -79,7 +97,7 @@ def _table_in_stack(stack: Stack, page: Page) -> Table | None:
     if lattice.columns == 1 and not _is_list(lattice, words):
         return None
     is_open = not lattice.is_measured and lattice.rows <= OPEN_BANDS
-    table = read_table(split_rows(lattice, words, is_open=is_open), words, page.page_index)
+    table = read_table(split_rows(lattice, words, is_open=is_open).compact(), words, page.page_index)
     has_enough = lattice.is_measured or (len(stack.full) >= MIN_RULES and table.rows > 1)
     return table if has_enough and _is_table(table, words) else None
 
@@ -94,5 +112,9 @@ def _is_list(lattice: Lattice, words: Sequence[Word]) -> bool:
 def _is_table(table: Table, words: Sequence[Word]) -> bool:
     filled = [cell for cell in table.cells if cell.text]
     if len(table.cells) < 2 or len(filled) < max(2, MIN_FILLED * len(table.cells)):
+        return False
+    used_rows = {row for cell in filled for row in range(cell.row, cell.row + cell.row_span)}
+    used_columns = {at for cell in filled for at in range(cell.column, cell.column + cell.column_span)}
+    if len(used_rows) < MIN_USED * table.rows or len(used_columns) < MIN_USED * table.columns:
         return False
     return len(words) <= MAX_WORDS_A_CELL * len(filled)

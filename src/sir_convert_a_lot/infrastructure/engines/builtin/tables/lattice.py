@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box
@@ -33,6 +33,7 @@ class Lattice:
 
     `missing_across` holds (row, column) where the bound below that field is not drawn; `missing_down` (row, column)
     where the bound right of it is not. `is_measured`: the columns' bounds were drawn, not found between words.
+    `is_half_open`: no rule closes the lattice at its left or right.
     """
 
     xs: list[float]
@@ -40,6 +41,7 @@ class Lattice:
     missing_across: set[tuple[int, int]] = field(default_factory=set)
     missing_down: set[tuple[int, int]] = field(default_factory=set)
     is_measured: bool = True
+    is_half_open: bool = False
 
     @property
     def rows(self) -> int:
@@ -57,6 +59,36 @@ class Lattice:
         """(row, column) of the field with this point; None outside."""
         row, column = bisect_right(self.ys, y) - 1, bisect_right(self.xs, x) - 1
         return (row, column) if 0 <= row < self.rows and 0 <= column < self.columns else None
+
+    def compact(self) -> Lattice:
+        """The lattice without the bounds that separate no two cells: marks on a frame are no rows or columns."""
+        unused_rows = {
+            r for r in range(self.rows - 1) if all((r, c) in self.missing_across for c in range(self.columns))
+        }
+        unused_columns = {
+            c for c in range(self.columns - 1) if all((r, c) in self.missing_down for r in range(self.rows))
+        }
+        if not unused_rows and not unused_columns:
+            return self
+        rows = [row for row in range(self.rows) if row not in unused_rows]
+        columns = [column for column in range(self.columns) if column not in unused_columns]
+        return replace(
+            self,
+            xs=[self.xs[0], *(self.xs[column + 1] for column in columns)],
+            ys=[self.ys[0], *(self.ys[row + 1] for row in rows)],
+            missing_across={
+                (rows.index(row), index)
+                for row in rows
+                for index, column in enumerate(columns)
+                if (row, column) in self.missing_across
+            },
+            missing_down={
+                (index, columns.index(column))
+                for column in columns
+                for index, row in enumerate(rows)
+                if (row, column) in self.missing_down
+            },
+        )
 
     def areas(self) -> list[Area]:
         """The cells: fields joined across missing bounds, grown until each is a rectangle, row by row."""
@@ -92,18 +124,24 @@ def _join(
     return [((joined.top, joined.left), place) for place in fields if owner[place] != one]
 
 
-def lattice_of_frame(horizontal: Sequence[Rule], vertical: Sequence[Rule]) -> Lattice:
-    """The lattice drawn by rules of both directions. Where rules overhang, the outer bound counts as drawn."""
-    xs = _with_overhang(cluster((rule.at for rule in vertical), SAME_LEVEL_PT), horizontal)
+def lattice_of_frame(horizontal: Sequence[Rule], vertical: Sequence[Rule], inner_xs: Sequence[float] = ()) -> Lattice:
+    """The lattice drawn by rules of both directions. Where rules overhang, the outer bound counts as drawn.
+
+    `inner_xs` are bounds between columns known from elsewhere; they count as drawn too.
+    """
+    drawn_xs = cluster((rule.at for rule in vertical), SAME_LEVEL_PT)
+    outer_xs = _with_overhang(drawn_xs, horizontal)
+    xs = sorted([*outer_xs, *inner_xs])
     ys = _with_overhang(cluster((rule.at for rule in horizontal), SAME_LEVEL_PT), vertical)
-    lattice = Lattice(xs, ys)
+    lattice = Lattice(xs, ys, is_half_open=len(outer_xs) > len(drawn_xs))
     for row in range(lattice.rows):
         for column in range(lattice.columns):
             if row + 1 < lattice.rows and not is_drawn(horizontal, ys[row + 1], xs[column], xs[column + 1]):
                 lattice.missing_across.add((row, column))
-            if column + 1 < lattice.columns and not is_drawn(vertical, xs[column + 1], ys[row], ys[row + 1]):
+            is_inner = column + 1 < lattice.columns and xs[column + 1] not in inner_xs
+            if is_inner and not is_drawn(vertical, xs[column + 1], ys[row], ys[row + 1]):
                 lattice.missing_down.add((row, column))
-    return lattice
+    return lattice.compact()
 
 
 def _with_overhang(levels: list[float], crossing: Iterable[Rule]) -> list[float]:

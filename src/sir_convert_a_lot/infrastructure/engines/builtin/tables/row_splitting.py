@@ -5,6 +5,7 @@ Owns the question whether a line goes on with the cell above it or begins a row.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,22 +30,46 @@ def split_rows(lattice: Lattice, words: Sequence[Word], *, is_open: bool) -> Lat
     `is_open`: rules only set off the head and the end of the table, so lines are rows unless they show otherwise; if
     not, what stands between two rules is one row unless at least two columns show otherwise.
     """
-    bands: defaultdict[int, list[Word]] = defaultdict(list)
+    by_place: defaultdict[tuple[int, int], list[Word]] = defaultdict(list)
     for word in words:
         place = lattice.field_at(*middle(word.box))
         if place is not None:
-            bands[place[0]].append(word)
-    cuts = {row: _cuts_of(lattice, row, bands[row], is_open=is_open) for row in range(lattice.rows)}
-    return _with_cuts(lattice, {row: ys for row, ys in cuts.items() if ys})
+            by_place[place].append(word)
+    lines = {place: group_into_lines(found) for place, found in by_place.items()}
+    widths = _text_widths(lattice, lines)
+    cuts: dict[int, list[float]] = {}
+    spanning: set[tuple[int, int]] = set()
+    for row in range(lattice.rows):
+        band = {column: found for (at, column), found in lines.items() if at == row}
+        labels = _spanning_labels(band)
+        levels = _levels_of(lattice, row, {column: found for column, found in band.items() if column not in labels})
+        if ys := _cuts_of(levels, widths, is_open=is_open):
+            cuts[row] = ys
+            spanning |= {(row, column) for column in labels}
+    return _with_cuts(lattice, cuts, spanning)
 
 
-def _cuts_of(lattice: Lattice, row: int, words: Sequence[Word], *, is_open: bool) -> list[float]:
-    levels = _levels_of(lattice, row, words)
-    if len(levels) < 2:
-        return []
-    widths = _text_widths(lattice, levels)
+def _spanning_labels(band: dict[int, list[Line]]) -> set[int]:
+    """Columns whose only line stands between the others' lines, or in the first columns lower than them: it is one cell
+    beside several rows.
+    """
+    tall = [line.box.y1 for found in band.values() if len(found) > 1 for line in found]
+    if not tall:
+        return set()
+    labels: set[int] = set()
+    for column in sorted(band):
+        baseline = band[column][0].box.y1
+        slack = SAME_BASELINE_EM * band[column][0].words[0].font.size_pt
+        is_leading = all(earlier in labels for earlier in range(column))
+        is_between = all(abs(baseline - other) > slack for other in tall) and min(tall) < baseline < max(tall)
+        if len(band[column]) == 1 and baseline > min(tall) + slack and (is_leading or is_between):
+            labels.add(column)
+    return labels
+
+
+def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool) -> list[float]:
     breaks = [_breaks(above, below, widths) for above, below in pairwise(levels)]
-    if not _are_rows(levels, breaks, is_open=is_open):
+    if len(levels) < 2 or not _are_rows(levels, breaks, is_open=is_open):
         return []
     return [
         (max(line.box.y1 for line in above.values()) + min(line.box.y0 for line in below.values())) / 2
@@ -62,20 +87,17 @@ def _are_rows(levels: Sequence[Level], breaks: Sequence[dict[int, bool]], *, is_
     return bool(apart or not pairs) if is_open else len(apart) >= 2 and _is_full(levels)
 
 
-def _levels_of(lattice: Lattice, row: int, words: Sequence[Word]) -> list[Level]:
+def _levels_of(lattice: Lattice, row: int, band: dict[int, list[Line]]) -> list[Level]:
     """The lines of a band by height. A field joined to the next band takes no part: its text stands anywhere."""
-    by_column: defaultdict[int, list[Word]] = defaultdict(list)
-    for word in words:
-        place = lattice.field_at(*middle(word.box))
-        if place is not None:
-            by_column[place[1]].append(word)
     lines = {
-        column: group_into_lines(of_column)
-        for column, of_column in by_column.items()
+        column: found
+        for column, found in band.items()
         if not {(row, column), (row - 1, column)} & lattice.missing_across
     }
-    sizes = [word.font.size_pt for word in words]
-    baselines = cluster((line.box.y1 for found in lines.values() for line in found), SAME_BASELINE_EM * min(sizes))
+    if not lines:
+        return []
+    size = min(word.font.size_pt for found in lines.values() for line in found for word in line.words)
+    baselines = cluster((line.box.y1 for found in lines.values() for line in found), SAME_BASELINE_EM * size)
     levels: list[Level] = [{} for _baseline in baselines]
     for column, found in lines.items():
         for line in found:
@@ -83,15 +105,17 @@ def _levels_of(lattice: Lattice, row: int, words: Sequence[Word]) -> list[Level]
     return levels
 
 
-def _text_widths(lattice: Lattice, levels: Sequence[Level]) -> dict[int, float]:
+def _text_widths(lattice: Lattice, lines: dict[tuple[int, int], list[Line]]) -> dict[int, float]:
     """How wide the text of each column may be: the widest line, or the column less the padding seen at its left."""
+    by_column: defaultdict[int, list[Line]] = defaultdict(list)
+    for (row, column), found in lines.items():
+        if (row, column) not in lattice.missing_down:
+            by_column[column] += found
     widths: dict[int, float] = {}
-    for column in range(lattice.columns):
-        lines = [level[column] for level in levels if column in level]
-        if lines:
-            padding = max(0.0, min(line.box.x0 for line in lines) - lattice.xs[column])
-            room = lattice.xs[column + 1] - lattice.xs[column] - 2 * padding if lattice.is_measured else 0.0
-            widths[column] = max(room, *(line.box.width for line in lines))
+    for column, found in by_column.items():
+        padding = max(0.0, min(line.box.x0 for line in found) - lattice.xs[column])
+        room = lattice.xs[column + 1] - lattice.xs[column] - 2 * padding if lattice.is_measured else 0.0
+        widths[column] = max(room, *(line.box.width for line in found))
     return widths
 
 
@@ -103,7 +127,7 @@ def _breaks(above: Level, below: Level, widths: dict[int, float]) -> dict[int, b
         first = lower.words[0]
         needed = upper.box.width + SPACE_EM * first.font.size_pt + first.box.width
         both_numbers = is_number(read_line(upper.words)) and is_number(read_line(lower.words))
-        found[column] = both_numbers or needed <= widths[column]
+        found[column] = both_numbers or needed <= widths.get(column, 0.0)
     return found
 
 
@@ -118,18 +142,17 @@ def _goes_on(above: Level, below: Level, breaks: dict[int, bool]) -> bool:
     return is_partial and below.keys() <= above.keys() and not any(breaks.values())
 
 
-def _with_cuts(lattice: Lattice, cuts: dict[int, list[float]]) -> Lattice:
-    """A new lattice with these bounds inside its rows; what was joined stays joined."""
+def _with_cuts(lattice: Lattice, cuts: dict[int, list[float]], spanning: set[tuple[int, int]]) -> Lattice:
+    """A new lattice with these bounds inside its rows; what was joined stays joined, `spanning` fields stay whole."""
     if not cuts:
         return lattice
     ys = sorted([*lattice.ys, *(y for found in cuts.values() for y in found)])
-    old_row = [lattice.field_at(lattice.xs[0], (top + bottom) / 2) for top, bottom in pairwise(ys)]
-    rows = [place[0] if place else 0 for place in old_row]
+    rows = [bisect_right(lattice.ys, (top + bottom) / 2) - 1 for top, bottom in pairwise(ys)]
     across = set()
     for index, (row, following) in enumerate(zip(rows, [*rows[1:], -1], strict=True)):
         for column in range(lattice.columns):
             is_inside = row == following
-            joined = {(row, column), (row - 1, column)} & lattice.missing_across
+            joined = {(row, column), (row - 1, column)} & lattice.missing_across or (row, column) in spanning
             if (is_inside and joined) or (not is_inside and (row, column) in lattice.missing_across):
                 across.add((index, column))
     down = {(index, column) for index, row in enumerate(rows) for at, column in lattice.missing_down if at == row}

@@ -11,16 +11,18 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
-from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Line, Word
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import middle, words_within
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import (
+    bounds_between_columns,
+    join_crossed,
+    split_line,
+)
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice, is_drawn
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import Rule, cluster
 
 SAME_END_PT = 3.0
 DOUBLE_RULE_PT = 4.0  # two rules this near are one bound, drawn twice
-# Words further apart than this stand in two columns. A space is 0.25 to 0.33 em and seldom stretched in a table; LaTeX
-# sets columns 12 pt apart, browsers at least 2 pt plus their padding.
-COLUMN_GAP_EM = 0.75
 CAPTION = re.compile(r"(table|tab\.|figure|fig\.)\s*\d+", re.IGNORECASE)
 EMPTY_BAND_PT = 14.0  # higher than an empty row is: nothing of the table stands between these rules
 EMPTY_ROW_PT = 30.0  # the same where both rules have the same columns
@@ -113,28 +115,17 @@ def _crosses(box: Box, x: float) -> bool:
     return box.x0 + 1 < x < box.x1 - 1
 
 
-def split_line(line: Line) -> list[list[Word]]:
-    """The words of a line in runs without a gap between columns."""
-    chunks: list[list[Word]] = [[line.words[0]]]
-    for last, word in pairwise(line.words):
-        size = max(last.font.size_pt, word.font.size_pt)
-        if word.box.x0 - last.box.x1 > COLUMN_GAP_EM * size:
-            chunks.append([])
-        chunks[-1].append(word)
-    return chunks
-
-
 def lattice_of_stack(stack: Stack, words: Sequence[Word]) -> Lattice:
     """The lattice of a table with horizontal rules only; one column when nothing tells more."""
     top, bottom = stack.full[0], stack.full[-1]
     seams = cluster((seam for rule in (*stack.full, *stack.partial) for seam in rule.seams), SAME_END_PT)
-    inner = seams or _bounds_between_columns(words)
+    inner = seams or bounds_between_columns(words)
     levels = cluster((rule.at for rule in (*stack.full, *stack.partial)), DOUBLE_RULE_PT)
     lattice = Lattice(
         [top.start, *(x for x in inner if top.start < x < bottom.end), top.end], levels, is_measured=bool(seams)
     )
     _join_across(lattice, stack)
-    _join_crossed(lattice, words)
+    join_crossed(lattice, words)
     _join_heads(lattice, stack, words)
     return lattice
 
@@ -148,17 +139,6 @@ def _join_across(lattice: Lattice, stack: Stack) -> None:
             for column in range(lattice.columns)
         ]
         lattice.missing_across |= {(row, column) for column, is_there in enumerate(drawn) if not is_there}
-
-
-def _join_crossed(lattice: Lattice, words: Sequence[Word]) -> None:
-    """A word across a bound joins the fields beside it."""
-    for word in words:
-        place = lattice.field_at(*middle(word.box))
-        if place is None:
-            continue
-        for column in range(lattice.columns - 1):
-            if _crosses(word.box, lattice.xs[column + 1]):
-                lattice.missing_down.add((place[0], column))
 
 
 def _join_heads(lattice: Lattice, stack: Stack, words: Sequence[Word]) -> None:
@@ -177,35 +157,3 @@ def _join_heads(lattice: Lattice, stack: Stack, words: Sequence[Word]) -> None:
         for column, following in pairwise(covered):
             if not rule.seams or (heads and (following not in heads or following <= heads[0])):
                 lattice.missing_down.add((row, column))
-
-
-def _bounds_between_columns(words: Sequence[Word]) -> list[float]:
-    """Where columns meet, from the gaps in the lines that have most of them."""
-    chunks = [[_extent(chunk) for chunk in split_line(line)] for line in group_into_lines(words)]
-    most = max(map(len, chunks), default=0)
-    if most < 2:
-        return []
-    rich = [line for line in chunks if len(line) >= max(2, 0.7 * most)]
-    columns = _spans_covered([extent for line in rich for extent in line])
-    for line in chunks:
-        columns += [extent for extent in line if not any(_overlap(extent, column) for column in columns)]
-        columns.sort()
-    return [(left[1] + right[0]) / 2 for left, right in pairwise(columns)]
-
-
-def _extent(chunk: Sequence[Word]) -> tuple[float, float]:
-    return min(word.box.x0 for word in chunk), max(word.box.x1 for word in chunk)
-
-
-def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one[0] < other[1] and other[0] < one[1]
-
-
-def _spans_covered(extents: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    spans: list[tuple[float, float]] = []
-    for start, end in sorted(extents):
-        if spans and start <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-        else:
-            spans.append((start, end))
-    return spans
