@@ -133,7 +133,21 @@ def _candidates(rows: Sequence[Line], size: float, region: Box, known: Sequence[
             peaks.append((depth, (x + next_x) / 2))
     peaks.sort(key=lambda peak: (-peak[0], peak[1]))
     inside = [gutter for gutter in known if region.x0 + size < gutter < region.x1 - size]
-    return [*inside, *(x for _, x in peaks[:MAX_CANDIDATES])]
+    return [*inside, *(x for _, x in peaks[:MAX_CANDIDATES]), *_thin_places(rows, size, region)]
+
+
+def _thin_places(rows: Sequence[Line], size: float, region: Box) -> list[float]:
+    """The middles of the emptiest vertical strips: found also where no line has text on both sides of the gutter."""
+    events = sorted(event for row in rows for word in row.words for event in ((word.box.x0, 1), (word.box.x1, -1)))
+    strips: list[tuple[int, float]] = []
+    depth = 0
+    for (x, step), (next_x, _) in pairwise(events):
+        depth += step
+        is_inside = x > region.x0 + MIN_SHARE * region.width and next_x < region.x1 - MIN_SHARE * region.width
+        if next_x - x >= MIN_GUTTER * size and is_inside:
+            strips.append((depth, (x + next_x) / 2))
+    strips.sort()
+    return [x for _, x in strips[: MAX_CANDIDATES // 2]]
 
 
 def _cut(rows: Sequence[Line], x: float, half: float) -> list[_Band]:

@@ -213,6 +213,8 @@ def _group_into_words(glyphs: list[_Glyph]) -> list[Word]:
 
 def _ends_word(last: _Glyph, glyph: _Glyph) -> bool:
     size = glyph.run.font.size_pt
+    if glyph.x0 == last.x0 and glyph.baseline == last.baseline and not glyph.after_space:
+        return False  # one ligature, told as its letters
     return (
         glyph.after_space
         or (glyph.run is not last.run and glyph.run.font != last.run.font)

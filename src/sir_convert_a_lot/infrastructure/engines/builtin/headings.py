@@ -67,13 +67,15 @@ def _is_heading(paragraph: Paragraph, typography: Typography) -> bool:
     text = paragraph.text
     if paragraph.table is not None or paragraph.font.is_monospaced or is_certain(paragraph.marker):
         return False
-    if paragraph.line_count > MAX_LINES or len(text) > MAX_CHARACTERS or sum(map(str.isalpha, text)) < 2:
+    if paragraph.line_count > MAX_LINES or len(text) > MAX_CHARACTERS or not any(map(str.isalnum, text)):
         return False
     if CAPTION.match(text) or starts_reference(text):
         return False
     size = paragraph.font.size_pt
     if size >= LARGER * typography.body_size:
         return True
+    if sum(map(str.isalpha, text)) < 2:
+        return False
     if typography.is_bold_body or not paragraph.font.is_bold or size < SMALLER * typography.body_size:
         return False
     return paragraph.line_count <= 2 and not text.endswith((".", ",", ";", ":")) and len(text) <= 120

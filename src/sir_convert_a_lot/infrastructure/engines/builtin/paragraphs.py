@@ -18,6 +18,8 @@ from sir_convert_a_lot.infrastructure.engines.builtin.lists import is_certain, m
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Paragraph, Region
 
 LOOSE = 1.25  # times the usual distance between lines: more begins a paragraph
+WIDEST_LEADING = 2.6  # sizes; double spacing of 1.2 sizes is 2.4
+SINGLE_SPACED = 1.5  # sizes; more, between lines that are not full, is space between paragraphs
 INDENT = 0.7  # sizes
 SAME_SIZE = 0.08  # share by which sizes may differ inside a paragraph
 SHORT_LINE = 0.25  # of the region's width left empty after a sentence's end: the paragraph ended there
@@ -39,7 +41,7 @@ class _Measured:
 def build_paragraphs(region: Region, page_index: int) -> list[Paragraph]:
     """The paragraphs of a region, top to bottom."""
     lines = [_measure(line) for line in region.lines]
-    leading = _usual_leading(lines)
+    leading = _usual_leading(lines, region.box)
     groups: list[list[_Measured]] = []
     for index, line in enumerate(lines):
         after = lines[index + 1] if index + 1 < len(lines) else None
@@ -63,15 +65,21 @@ def _measure(line: Line) -> _Measured:
     )
 
 
-def _usual_leading(lines: Sequence[_Measured]) -> float:
-    """The usual distance between baselines, in sizes."""
-    steps = [
+def _usual_leading(lines: Sequence[_Measured], region: Box) -> float:
+    """The distance between baselines inside paragraphs, in sizes; the space between paragraphs is not taken for it."""
+    steps = sorted(
         (after.line.box.y1 - line.line.box.y1) / after.font.size_pt
         for line, after in pairwise(lines)
         if abs(line.font.size_pt - after.font.size_pt) < SAME_SIZE * after.font.size_pt
-    ]
-    close = [step for step in steps if 0.8 <= step <= 2.2]
-    return median(close) if close else 1.25
+    )
+    steps = [step for step in steps if 0.9 <= step <= WIDEST_LEADING]
+    if not steps:
+        return 1.25
+    middle = median(steps)
+    full = sum(line.line.box.width > 0.8 * region.width for line in lines)
+    if full > 0.6 * len(lines) and sum(abs(step - middle) < 0.06 * middle for step in steps) > 0.6 * len(steps):
+        return middle  # a manuscript set with wide spaces: full lines, evenly apart
+    return min(steps[len(steps) // 5], SINGLE_SPACED)
 
 
 def _begins(group: list[_Measured], line: _Measured, after: _Measured | None, region: Box, leading: float) -> bool:
@@ -80,7 +88,7 @@ def _begins(group: list[_Measured], line: _Measured, after: _Measured | None, re
     if abs(last.font.size_pt - size) > SAME_SIZE * max(size, last.font.size_pt):
         return True
     step = (line.line.box.y1 - last.line.box.y1) / size
-    if step > LOOSE * min(leading, _group_leading(group, leading)) + 0.05:
+    if step > LOOSE * leading + 0.05:
         return True
     if line.is_code or last.is_code:
         return line.is_code != last.is_code
@@ -91,13 +99,6 @@ def _begins(group: list[_Measured], line: _Measured, after: _Measured | None, re
     if line.is_bold:
         return False
     return _is_indented(group, line, after, size) or _is_cut_short(last, line, region, size)
-
-
-def _group_leading(group: list[_Measured], leading: float) -> float:
-    """The distance inside the paragraph so far, where it is wider than the region's usual one (double spacing)."""
-    if len(group) < 2:
-        return max(leading, 1.0)
-    return max((group[1].line.box.y1 - group[0].line.box.y1) / max(group[0].font.size_pt, 0.1), leading)
 
 
 def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: float) -> bool:
