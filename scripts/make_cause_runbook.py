@@ -15,7 +15,7 @@ RUNBOOK = Path(__file__).parents[1] / "docs" / "runbooks" / "gpu-causes.md"
 
 HEAD = """# Why the GPU is not used: every cause, and what to do
 
-<!-- Made by scripts/make_cause_runbook.py from the table in src/sir_convert_a_lot/domain/gpu_causes.py: change that. -->
+<!-- Made by scripts/make_cause_runbook.py from src/sir_convert_a_lot/domain/gpu_causes.py: change the table there. -->
 
 A 503 `gpu_not_available` names one `cause`. Look it up here, do the first remedy that fits, then ask again
 with `convert-a-lot gpu probe --json`.
