@@ -44,6 +44,10 @@ class Jobs:
         """Newest first. Raises `ValidationError` for a cursor that no listing gave."""
         return await self._jobs.list_jobs(status, limit, cursor)
 
+    async def count_queued(self) -> int:
+        """Jobs that wait for a worker."""
+        return await self._jobs.count_queued()
+
     async def wait_for_change(self, seen: JobRecord, timeout_s: float) -> JobRecord:
         """The record once status, stage or pages differ from `seen`, or after `timeout_s` as it is."""
         return await self._known(seen.job_id, await self._jobs.wait_for_change(seen, timeout_s))
