@@ -46,6 +46,11 @@ def document(*statuses: int, **words: str) -> dict[int | str, dict[str, Any]]:
     return {status: _document_refusal(status, texts[status]) for status in listed}
 
 
+def document_unkeyed(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same for routes that need no key."""
+    return {status: _document_refusal(status, REFUSALS[status]) for status in (*statuses, 500)}
+
+
 def _document_refusal(status: int, text: str) -> dict[str, Any]:
     documented: dict[str, Any] = {"model": ErrorBody, "description": text}
     if status in {429, 503}:

@@ -10,11 +10,14 @@ from starlette.responses import Response
 
 from sir_convert_a_lot.domain.acceleration_policy import RETRY_AFTER_S, Readiness, judge_readiness
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, ServiceUnavailable, SirConvertError
-from sir_convert_a_lot.interfaces.http_api.answers import RETRY_AFTER, answer
+from sir_convert_a_lot.domain.job import JobStatus
+from sir_convert_a_lot.interfaces.http_api.answers import RETRY_AFTER, answer, document_unkeyed
 from sir_convert_a_lot.interfaces.http_api.context import ApiContext, Context
 from sir_convert_a_lot.interfaces.http_api.errors import DEFAULT_RETRY_AFTER_S, write_error
 from sir_convert_a_lot.interfaces.http_api.metrics import CONTENT_TYPE
 from sir_convert_a_lot.interfaces.http_api.wire import Error, GpuState, HealthBody, ReadyBody, UnreadyBody
+
+MOST_WORKERS = 64  # `workers` takes no more, and no more jobs can run
 
 router = APIRouter()
 
@@ -29,7 +32,10 @@ async def check_health() -> Response:
     operation_id="checkReadiness",
     summary="The service keeps what it promises",
     response_model=ReadyBody,
-    responses={503: {"model": UnreadyBody, "description": "It does not, and why", "headers": RETRY_AFTER}},
+    responses={
+        503: {"model": UnreadyBody, "description": "It does not, and why", "headers": RETRY_AFTER},
+        **document_unkeyed(),
+    },
 )
 async def check_readiness(context: Context) -> Response:
     snapshot = await context.probe.current()
@@ -60,14 +66,24 @@ async def check_readiness(context: Context) -> Response:
     operation_id="readMetrics",
     summary="Figures in the Prometheus text format",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **document_unkeyed(503)},
 )
 async def read_metrics(context: Context) -> Response:
     readiness = judge_readiness(await context.probe.current(), context.rules)
-    _note(context, readiness, healthy=await context.is_healthy())
+    healthy = await context.is_healthy()
+    _note(context, readiness, healthy=healthy)
+    if healthy:
+        await _note_jobs(context)
     return Response(context.metrics.render(), media_type=CONTENT_TYPE)
 
 
 def _note(context: ApiContext, readiness: Readiness, *, healthy: bool) -> None:
     context.metrics.note_gpu(readiness)
     context.metrics.note_health(healthy=healthy)
+
+
+async def _note_jobs(context: ApiContext) -> None:
+    """Only live jobs: there are few, while counting all that ended would read the whole database at each scrape."""
+    queued = await context.jobs.count_queued()
+    running = await context.jobs.list_jobs(JobStatus.RUNNING, MOST_WORKERS, None)
+    context.metrics.note_jobs(queued=queued, running=len(running.records))

@@ -1,4 +1,4 @@
-"""What `/metrics` says: requests, refusals by cause, jobs admitted and in the queue, the GPU probe's state.
+"""What `/metrics` says: requests, refusals by cause, jobs admitted, queued and running, the GPU probe's state.
 
 Owns names and labels. Labels have few values (routes, codes, causes), never ids or file names. Every service has a
 registry of its own.
@@ -42,8 +42,7 @@ class Metrics:
         self._admitted = Counter(
             f"{PREFIX}_jobs_admitted", "Jobs admitted; replays are not counted", ["policy"], registry=self._registry
         )
-        self._jobs = Gauge(f"{PREFIX}_jobs", "Jobs by state, as far as kept", ["status"], registry=self._registry)
-        self._queued = Gauge(f"{PREFIX}_queue_length", "Jobs that wait for a worker", registry=self._registry)
+        self._jobs = Gauge(f"{PREFIX}_jobs", "Live jobs by state: queued, running", ["status"], registry=self._registry)
         self._gpu = Gauge(
             f"{PREFIX}_gpu_probe_state", "1 for the state the probe is in", ["state", "cause"], registry=self._registry
         )
@@ -60,12 +59,9 @@ class Metrics:
     def count_admission(self, policy: AccelerationPolicy) -> None:
         self._admitted.labels(policy.value).inc()
 
-    def note_queue(self, queued: int) -> None:
-        self._queued.set(queued)
-
-    def note_jobs(self, by_status: dict[str, int]) -> None:
-        for status, number in by_status.items():
-            self._jobs.labels(status).set(number)
+    def note_jobs(self, *, queued: int, running: int) -> None:
+        self._jobs.labels("queued").set(queued)
+        self._jobs.labels("running").set(running)
 
     def note_gpu(self, readiness: Readiness) -> None:
         self._gpu.clear()
