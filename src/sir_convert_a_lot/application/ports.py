@@ -19,7 +19,7 @@ from sir_convert_a_lot.domain.job_spec import JobSpec
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A job as admission hands it to the engine. JSON-able through `application.job_wire`; kept by the job engine."""
+    """A job as admission hands it to the engine. The engine keeps it as JSON."""
 
     job_id: str
     spec: JobSpec
@@ -73,7 +73,9 @@ class JobEngine(Protocol):
         """Jobs that wait for a worker."""
         ...
 
-    async def list_ended_before(self, moment: datetime, limit: int) -> Sequence[JobRecord]: ...
+    async def list_ended_before(self, moment: datetime, limit: int, offset: int = 0) -> Sequence[JobRecord]:
+        """Terminal jobs, oldest first."""
+        ...
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Delete all that is known of these terminal jobs. Unknown ids are ignored."""

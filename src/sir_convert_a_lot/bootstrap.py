@@ -1,0 +1,265 @@
+"""The one place where parts meet: the service, a conversion without a service, and the probe.
+
+Owns who is built from which settings, in which order things start and stop. Imports a part when it is built, so that
+`version` and `gpu probe` do not pay for a job engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sir_convert_a_lot.domain.acceleration_policy import ServerRules
+from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
+from sir_convert_a_lot.settings import Settings
+
+if TYPE_CHECKING:
+    from sir_convert_a_lot.application.admit import Admission
+    from sir_convert_a_lot.application.jobs import Jobs
+    from sir_convert_a_lot.application.ports import GpuProbe, PdfInspector
+    from sir_convert_a_lot.domain.engine import ReportProgress
+    from sir_convert_a_lot.domain.job import ResultMetadata
+    from sir_convert_a_lot.domain.job_spec import JobSpec
+    from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
+    from sir_convert_a_lot.infrastructure.job_files import StoredFiles
+    from sir_convert_a_lot.infrastructure.job_ledger import SqlLedger
+    from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+# What a worker process runs for each job, named because a function cannot cross the border as an object.
+WORK = "sir_convert_a_lot.worker:convert_in_worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service, as its interfaces see it."""
+
+    admission: Admission
+    jobs: Jobs
+    files: StoredFiles
+    probe: GpuProbe
+    rules: ServerRules
+    settings: Settings
+    is_healthy: Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """A conversion that needed no service."""
+
+    markdown: str
+    metadata: ResultMetadata
+
+
+@asynccontextmanager
+async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterator[Service]:
+    """Start the service on its storage root; stop it on leaving, within `shutdown_grace_s` and what a kill takes.
+
+    Raises `SirConvertError` when the root cannot be used, or another service uses it. Jobs that an earlier run left
+    unfinished are run again. At most one at a time in a process.
+    """
+    from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
+    from sir_convert_a_lot.infrastructure.job_engine.root_lock import RootLock
+    from sir_convert_a_lot.infrastructure.job_files import StoredFiles
+    from sir_convert_a_lot.infrastructure.job_ledger import SqlLedger
+    from sir_convert_a_lot.infrastructure.pdf_inspection import ChildInspector
+
+    async with AsyncExitStack() as stack:
+        files = StoredFiles(settings.storage_root)
+        files.prepare()
+        lock = RootLock(settings.storage_root)
+        lock.take()
+        stack.callback(lock.release)
+        inspector = ChildInspector(settings.inspection_limit_s, settings.max_pages)
+        stack.push_async_callback(inspector.close)
+        warming = asyncio.create_task(inspector.warm_up())
+        ledger = SqlLedger(f"sqlite:///{settings.storage_root / 'ledger.sqlite'}")
+        stack.callback(ledger.close)
+        ledger.prepare()
+        parts = _Parts(
+            settings,
+            files,
+            ledger,
+            inspector,
+            CachedProbe(ttl_s=settings.probe_ttl_s),
+            _read_rules(settings),
+            frozenset(installed_engines()),
+        )
+        engine = await stack.enter_async_context(_run_engine(parts, work))
+        await warming
+        stack.push_async_callback(_end, asyncio.create_task(_sweep_for_ever(parts, engine)))
+        yield _assemble(parts, engine)
+
+
+def probe_gpu() -> ProbeSnapshot:
+    """Look at this machine's GPU now. Blocking, milliseconds."""
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
+
+    return probe()
+
+
+def convert_local(pdf: Path, spec: JobSpec, *, report: ReportProgress, settings: Settings | None = None) -> LocalResult:
+    """Convert one PDF in this process, under the same policy and checks as the service. Blocking.
+
+    Raises what admission raises (`ValidationError`, `GpuNotAvailable`, `PdfUnreadable`) and what a conversion raises.
+    """
+    from sir_convert_a_lot.application.convert import ConversionOrder, convert_document
+    from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, check_conflict, decide
+    from sir_convert_a_lot.domain.job_spec import AccelerationPolicy
+    from sir_convert_a_lot.infrastructure.engines.installed import installed_engines, load_engine
+    from sir_convert_a_lot.infrastructure.markdown.normalise import normalise
+
+    settings = settings or Settings()
+    check_conflict(spec)
+    policy = spec.execution.acceleration_policy
+    snapshot = None if policy is AccelerationPolicy.CPU_ONLY else probe_gpu()
+    decision = decide(
+        policy, spec.conversion.backend_strategy, snapshot, _read_rules(settings), frozenset(installed_engines())
+    )
+    if isinstance(decision, Refuse):
+        raise decision.error
+    device, warnings = (decision.device, ()) if isinstance(decision, RunOnGpu) else ("cpu", decision.warnings)
+    order = ConversionOrder(
+        spec=spec,
+        device=device,
+        probe_id=snapshot.probe_id if snapshot else None,
+        warnings=warnings,
+        max_pages=settings.max_pages,
+        max_page_pixels=settings.max_page_pixels,
+    )
+    conversion = convert_document(pdf, order, load_engine(decision.engine), normalise, report)
+    return LocalResult(conversion.markdown, conversion.metadata)
+
+
+def _read_rules(settings: Settings) -> ServerRules:
+    return ServerRules(
+        gpu_is_forbidden=settings.gpu_forbidden,
+        cpu_is_locked=settings.cpu_execution_locked,
+        promised_device=settings.promised_device,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What exists before the job engine does."""
+
+    settings: Settings
+    files: StoredFiles
+    ledger: SqlLedger
+    inspector: PdfInspector
+    probe: GpuProbe
+    rules: ServerRules
+    installed: frozenset[str]
+
+
+@asynccontextmanager
+async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
+    from sir_convert_a_lot.application.recheck import recheck
+    from sir_convert_a_lot.infrastructure.job_engine import runtime
+    from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
+    from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
+    from sir_convert_a_lot.infrastructure.job_engine.execution import Execution, PageLimits
+    from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
+
+    settings = parts.settings
+    pool = WorkerPool(
+        work,
+        workers=settings.workers,
+        max_jobs=settings.worker_max_jobs,
+        memory_limit_bytes=settings.worker_memory_limit_bytes,
+    )
+    changes = Changes()
+    execution = Execution(
+        pool=pool,
+        files=parts.files,
+        changes=changes,
+        check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),
+        limits=PageLimits(settings.max_pages, settings.max_page_pixels),
+        max_recovery_attempts=settings.max_recovery_attempts,
+    )
+    keeps = timedelta(seconds=settings.artifact_retention_s)
+    engine = DbosJobEngine(files=parts.files, execution=execution, changes=changes, keeps=keeps)
+    warming = asyncio.create_task(_warm_up(pool))
+    try:
+        async with runtime.running(settings.storage_root, execution):
+            try:
+                yield engine
+            finally:
+                await execution.close(settings.shutdown_grace_s)
+    finally:
+        await _end(warming)
+        await pool.close()
+
+
+def _assemble(parts: _Parts, engine: DbosJobEngine) -> Service:
+    from ulid import ULID
+
+    from sir_convert_a_lot.application.admit import Admission, AdmissionLimits
+    from sir_convert_a_lot.application.jobs import Jobs
+
+    settings = parts.settings
+    admission = Admission(
+        jobs=engine,
+        files=parts.files,
+        ledger=parts.ledger,
+        inspector=parts.inspector,
+        probe=parts.probe,
+        rules=parts.rules,
+        installed=parts.installed,
+        limits=AdmissionLimits(settings.max_queued_jobs, settings.idempotency_ttl_s),
+        new_job_id=lambda: f"job_{ULID()}",
+        now=_now,
+    )
+    return Service(
+        admission=admission,
+        jobs=Jobs(engine, parts.files, parts.ledger),
+        files=parts.files,
+        probe=parts.probe,
+        rules=parts.rules,
+        settings=settings,
+        is_healthy=engine.is_healthy,
+    )
+
+
+async def _sweep_for_ever(parts: _Parts, engine: DbosJobEngine) -> None:
+    from sir_convert_a_lot.application.retain import RetentionPeriods, sweep
+    from sir_convert_a_lot.domain.errors import SirConvertError
+
+    settings = parts.settings
+    periods = RetentionPeriods(
+        raw=timedelta(seconds=settings.raw_retention_s), artifacts=timedelta(seconds=settings.artifact_retention_s)
+    )
+    while True:
+        await asyncio.sleep(settings.sweep_interval_s)
+        try:
+            swept = await sweep(engine, parts.files, parts.ledger, periods, _now)
+        except SirConvertError as error:
+            logger.warning("the sweep stopped, the next one goes on: %s", error.message)
+        else:
+            logger.info("swept %d jobs, %d raw uploads", swept.jobs, swept.raw_uploads)
+
+
+async def _warm_up(pool: WorkerPool) -> None:
+    from sir_convert_a_lot.domain.errors import WorkerCrashed
+
+    try:
+        await pool.warm_up()
+    except WorkerCrashed as error:
+        logger.error("no worker could be started ahead of the first job: %s %s", error.message, error.details)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

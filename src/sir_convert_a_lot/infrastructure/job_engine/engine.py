@@ -1,0 +1,177 @@
+"""Jobs as DBOS workflows: submit, read, list, cancel, wait, forget.
+
+Owns the public face of the engine. A job's state is the row DBOS keeps; what this process adds is only what it alone
+can know: which worker has the job and how far it is (`execution`), and who waits for a change (`changes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
+from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
+
+from sir_convert_a_lot.application.ports import JobPage, JobRequest
+from sir_convert_a_lot.domain.errors import ServiceUnavailable
+from sir_convert_a_lot.domain.job import JobRecord, JobStatus
+from sir_convert_a_lot.domain.job_spec import Priority
+from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
+from sir_convert_a_lot.infrastructure.job_engine.cursor import Cursor
+from sir_convert_a_lot.infrastructure.job_engine.execution import QUEUE, WORKFLOW, Execution
+from sir_convert_a_lot.infrastructure.job_engine.manifest import describe_manifest
+from sir_convert_a_lot.infrastructure.job_engine.records import TERMINAL_NAMES, describe_job, names_of
+from sir_convert_a_lot.infrastructure.job_engine.wire import write_request
+from sir_convert_a_lot.infrastructure.job_files import StoredFiles
+
+logger = logging.getLogger(__name__)
+
+# DBOS orders a queue by ascending priority, and what has none comes first: so both are always written.
+PRIORITIES = {Priority.HIGH: 10, Priority.NORMAL: 100}
+# DBOS repeats a failed statement for a long time; a caller is told sooner that the database does not answer.
+DATABASE_LIMIT_S = 10.0
+# Waiters are woken in process; this is for a change that no announcement told of.
+LOOK_AGAIN_S = 1.0
+
+
+class DbosJobEngine:
+    """`application.ports.JobEngine`. One to a process, since DBOS is. All methods belong to one event loop."""
+
+    def __init__(self, *, files: StoredFiles, execution: Execution, changes: Changes, keeps: timedelta) -> None:
+        self._files = files
+        self._execution = execution
+        self._changes = changes
+        self._keeps = keeps
+        execution.settle = self._settle
+
+    async def submit(self, request: JobRequest) -> None:
+        priority = PRIORITIES[request.spec.execution.priority]
+        self._execution.expect(request, priority)
+        try:
+            async with _database():
+                with SetWorkflowID(request.job_id), SetEnqueueOptions(priority=priority):
+                    await DBOS.enqueue_workflow_async(QUEUE, self._execution.workflow, write_request(request))
+        except BaseException:
+            self._execution.forget(request.job_id)
+            raise
+        self._execution.poke()
+
+    async def read(self, job_id: str) -> JobRecord | None:
+        async with _database():
+            rows = await DBOS.list_workflows_async(workflow_ids=[job_id], name=WORKFLOW)
+        return self._describe(rows[0]) if rows else None
+
+    async def list_jobs(self, status: JobStatus | None, limit: int, cursor: str | None) -> JobPage:
+        here = Cursor.read(cursor)
+        records: list[JobRecord] = []
+        while len(records) < limit:
+            rows = await self._list_rows(status, limit, here)
+            for row in rows:
+                here = here.after(row.created_at or 0)
+                record = self._describe(row)
+                if status in {None, record.status}:
+                    records.append(record)
+                if len(records) == limit:
+                    break
+            if len(rows) < limit:
+                break
+        is_end = len(records) < limit or not await self._list_rows(status, 1, here)
+        return JobPage(tuple(records), None if is_end else here.write())
+
+    async def cancel(self, job_id: str) -> None:
+        record = await self.read(job_id)
+        if record is None or record.status.is_terminal:
+            return
+        async with _database():
+            await DBOS.cancel_workflow_async(job_id)
+        await self._execution.stop(job_id)
+        self._changes.announce(job_id)
+        await self._settle(job_id)
+
+    async def wait_for_change(self, seen: JobRecord, timeout_s: float) -> JobRecord | None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        with self._changes.listen(seen.job_id) as changes:
+            while True:
+                record = await self.read(seen.job_id)
+                left = deadline - loop.time()
+                if record is None or left <= 0 or _differs(record, seen):
+                    return record
+                await changes.next(min(left, LOOK_AGAIN_S))
+
+    async def count_queued(self) -> int:
+        return self._execution.count_waiting()
+
+    async def list_ended_before(self, moment: datetime, limit: int, offset: int = 0) -> Sequence[JobRecord]:
+        async with _database():
+            rows = await DBOS.list_workflows_async(
+                name=WORKFLOW,
+                status=TERMINAL_NAMES,
+                completed_before=moment.isoformat(),
+                limit=limit,
+                offset=offset,
+            )
+        return [self._describe(row) for row in rows]
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        if job_ids:
+            async with _database():
+                await DBOS.delete_workflows_async(list(job_ids))
+
+    async def is_healthy(self) -> bool:
+        """Whether the database answers and jobs are being started."""
+        try:
+            async with _database():
+                await DBOS.list_workflows_async(limit=1, load_input=False, load_output=False)
+        except ServiceUnavailable:
+            return False
+        return self._execution.is_running
+
+    async def _list_rows(self, status: JobStatus | None, limit: int, here: Cursor) -> list[WorkflowStatus]:
+        async with _database():
+            return await DBOS.list_workflows_async(
+                name=WORKFLOW,
+                status=None if status is None else names_of(status),
+                end_time=here.until,
+                offset=here.skip,
+                limit=limit,
+                sort_desc=True,
+            )
+
+    async def _settle(self, job_id: str) -> None:
+        """Write the manifest of a job that ended without its workflow's doing, and keep nothing it published."""
+        record = await self.read(job_id)
+        if record is None or not record.status.is_terminal:
+            return
+        if record.status is JobStatus.CANCELED:
+            await asyncio.to_thread(self._files.drop_artifacts, job_id)
+        await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record))
+
+    def _describe(self, row: WorkflowStatus) -> JobRecord:
+        now = self._execution.look_at(row.workflow_id)
+        return describe_job(row, now, is_pinned=self._files.is_pinned(row.workflow_id), keeps=self._keeps)
+
+
+def _differs(record: JobRecord, seen: JobRecord) -> bool:
+    return _face(record) != _face(seen)
+
+
+def _face(record: JobRecord) -> tuple[object, ...]:
+    return record.status, record.progress.stage, record.progress.pages_processed, record.progress.pages_total
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[None]:
+    """Every trouble with the database is one error to callers."""
+    try:
+        async with asyncio.timeout(DATABASE_LIMIT_S):
+            yield
+    except (SQLAlchemyError, dbos_error.DBOSException, TimeoutError) as error:
+        logger.exception("the job database failed")
+        raise ServiceUnavailable(
+            "the job engine cannot reach its database", details={"reason": "job_engine"}, retry_after_s=5
+        ) from error

@@ -1,0 +1,180 @@
+"""The files of jobs under the storage root.
+
+    uploads/<random>.pdf                incoming, until a job owns it
+    staging/<job id>.<random>/          what one attempt writes
+    jobs/<job id>/raw/input.pdf
+                  artifacts/output.md, execution.json
+                  logs/run.log
+                  manifest.json
+                  pinned                there while the job is pinned
+
+Owns names, moves and deletions; every move is a rename on one filesystem, so a reader sees a file whole or not at all.
+Refuses to know job state: the manifest is a copy for people, written from the engine's record and never read back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sir_convert_a_lot.domain.errors import ServiceUnavailable, SirConvertError
+
+
+class StoredFiles:
+    """`application.ports.JobFiles` on a local folder. Blocking; safe from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._jobs = root / "jobs"
+        self._uploads = root / "uploads"
+        self._staging = root / "staging"
+
+    def prepare(self) -> None:
+        """Make the folders, and see that they can be written to. Raises `SirConvertError` in words when not."""
+        try:
+            for folder in (self._jobs, self._uploads, self._staging):
+                folder.mkdir(parents=True, exist_ok=True)
+            trial = self._staging / f".writable-{uuid4().hex}"
+            trial.write_bytes(b"0" * 4096)
+            trial.unlink()
+        except OSError as error:
+            raise SirConvertError(
+                f"cannot write to the storage root {self._root}: {error.strerror}. "
+                "Name another one with CONVERTER_STORAGE_ROOT, or mend its permissions or free space."
+            ) from error
+
+    def new_upload_path(self) -> Path:
+        return self._uploads / f"{uuid4().hex}.pdf"
+
+    def keep_upload(self, job_id: str, upload: Path) -> None:
+        target = self.input_path(job_id)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            upload.rename(target)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def input_path(self, job_id: str) -> Path:
+        return self._jobs / job_id / "raw" / "input.pdf"
+
+    def markdown_path(self, job_id: str) -> Path:
+        return self._jobs / job_id / "artifacts" / "output.md"
+
+    def is_pinned(self, job_id: str) -> bool:
+        return (self._jobs / job_id / "pinned").exists()
+
+    def set_pinned(self, job_id: str, pinned: bool) -> None:
+        mark = self._jobs / job_id / "pinned"
+        try:
+            mark.touch() if pinned else mark.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def new_staging(self, job_id: str) -> Path:
+        """A fresh folder for one attempt; its name is not used again."""
+        folder = self._staging / f"{job_id}.{uuid4().hex}"
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise _unavailable(error) from error
+        return folder
+
+    def publish(self, job_id: str, staging: Path) -> None:
+        """Make this attempt's artifacts and log the job's. Those of an earlier attempt that died are replaced."""
+        job = self._jobs / job_id
+        try:
+            for name in ("artifacts", "logs"):
+                if (staging / name).is_dir():
+                    _replace_folder(staging / name, job / name, self._staging)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def drop_staging(self, staging: Path) -> None:
+        shutil.rmtree(staging, ignore_errors=True)
+
+    def drop_artifacts(self, job_id: str) -> None:
+        """Delete what was published of a job that was canceled meanwhile."""
+        shutil.rmtree(self._jobs / job_id / "artifacts", ignore_errors=True)
+
+    def write_manifest(self, job_id: str, manifest: dict[str, Any]) -> None:
+        """Nothing happens when the job's folder is gone."""
+        folder = self._jobs / job_id
+        if not folder.is_dir():
+            return
+        fresh = folder / f".manifest-{uuid4().hex}.json"
+        try:
+            fresh.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            fresh.replace(folder / "manifest.json")
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def drop_raw(self, job_id: str) -> None:
+        shutil.rmtree(self._jobs / job_id / "raw", ignore_errors=True)
+
+    def drop_job(self, job_id: str) -> None:
+        shutil.rmtree(self._jobs / job_id, ignore_errors=True)
+
+    def list_raw_older_than(self, age_s: float) -> Iterator[str]:
+        """Ids of jobs whose raw upload arrived more than `age_s` seconds ago."""
+        for folder in self._jobs.iterdir():
+            if _is_older(folder / "raw" / "input.pdf", age_s):
+                yield folder.name
+
+    def list_jobs_older_than(self, age_s: float) -> Iterator[str]:
+        """Ids of job folders untouched for `age_s` seconds, whether or not a job by that id is known."""
+        return (folder.name for folder in self._jobs.iterdir() if _is_older(folder, age_s))
+
+    def drop_abandoned(self, age_s: float, live_job_ids: frozenset[str]) -> int:
+        """Delete uploads nobody took over for `age_s` seconds, and staging folders of jobs that do not run.
+
+        Returns how many were deleted.
+        """
+        dropped = 0
+        for upload in self._uploads.iterdir():
+            if _is_older(upload, age_s):
+                upload.unlink(missing_ok=True)
+                dropped += 1
+        for staging in self._staging.iterdir():
+            if staging.name.partition(".")[0] not in live_job_ids and _is_older(staging, age_s):
+                shutil.rmtree(staging, ignore_errors=True)
+                dropped += 1
+        return dropped
+
+
+def _replace_folder(source: Path, target: Path, trash: Path) -> None:
+    """Rename `source` to `target`; a folder cannot be renamed over a full one, so an old one steps aside first."""
+    if target.exists():
+        aside = trash / f".old-{uuid4().hex}"
+        target.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_older(path: Path, age_s: float) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > age_s
+    except FileNotFoundError:
+        return False
+
+
+def _unavailable(error: OSError) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"the storage cannot be written: {error.strerror}", details={"reason": "storage"}, retry_after_s=30
+    )

@@ -1,0 +1,1 @@
+"""Worker processes: killable, watched, and dead when the service is."""

@@ -1,0 +1,79 @@
+"""What runs inside a worker process: one call a job, plain JSON in and out.
+
+Owns the per-job boundary: every error becomes a failure that crosses the process border as a dict, so nothing has to be
+unpickled on the other side. The conversion itself is named by its caller as `module:function`. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from sir_convert_a_lot.domain.errors import InternalError, SirConvertError, WorkerOutOfMemory
+from sir_convert_a_lot.infrastructure.workers.progress_file import write_progress
+
+logger = logging.getLogger("sir_convert_a_lot.worker")
+
+Work = Callable[[dict[str, Any], Path, Callable[[str, int, int], None]], dict[str, Any]]
+
+
+def start_up(work: str) -> int:
+    """Import what the work needs, so that the first job does not pay for it; return the process id."""
+    _find(work)
+    return os.getpid()
+
+
+def run_job(work: str, order: dict[str, Any], staging: str) -> dict[str, Any]:
+    """`{"ok": True, "result": …}` or `{"ok": False, "failure": {code, message, retryable, details}}`. Never raises."""
+    folder = Path(staging)
+    log = _open_log(folder / "logs" / "run.log", str(order.get("correlation_id", "")))
+    try:
+        return {"ok": True, "result": _find(work)(order, folder, lambda *now: write_progress(folder, *now))}
+    except SirConvertError as error:
+        logger.warning("failed: %s: %s", error.code, error.message)
+        return {"ok": False, "failure": describe_failure(error)}
+    except MemoryError as error:
+        logger.warning("out of memory", exc_info=error)
+        return {"ok": False, "failure": describe_failure(WorkerOutOfMemory("the worker ran out of memory"))}
+    except Exception as error:
+        logger.exception("unexpected error")
+        told = InternalError(f"the conversion failed unexpectedly: {type(error).__name__}")
+        return {"ok": False, "failure": describe_failure(told)}
+    finally:
+        logging.getLogger().removeHandler(log)
+        log.close()
+
+
+def describe_failure(error: SirConvertError) -> dict[str, Any]:
+    """The error as JSON, with the keys of `domain.job.Failure`."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "retryable": error.retryable,
+        "details": error.details,
+    }
+
+
+def _find(work: str) -> Work:
+    module, _, name = work.partition(":")
+    return cast("Work", getattr(importlib.import_module(module), name))
+
+
+def _open_log(path: Path, correlation_id: str) -> logging.Handler:
+    """Everything logged in this process goes to the job's own log, times in UTC."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    formatter = logging.Formatter(f"%(asctime)s.%(msecs)03dZ %(levelname)s {correlation_id} %(name)s: %(message)s")
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    return handler

@@ -1,0 +1,104 @@
+"""One worker process at a time, kept warm, replaced after a kill, a crash or enough jobs.
+
+Owns the life of the process behind a slot of the pool. A lane is a pebble pool of exactly one process, thrown away
+whenever that process ends: so the id of the process is always known, a lock that a killed process held is never waited
+for, and a broken pool cannot stay broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from sir_convert_a_lot.domain.errors import WorkerCrashed
+from sir_convert_a_lot.infrastructure.workers.entry import run_job, start_up
+from sir_convert_a_lot.infrastructure.workers.exit_status import describe_exit
+from sir_convert_a_lot.infrastructure.workers.process_group import enter_own_group, kill_group
+
+START_LIMIT_S = 60.0  # a spawned interpreter with an engine's imports; a cold disk takes seconds, never this
+
+
+class Lane:
+    """Not for concurrent use: the pool gives a lane to one job at a time. Call it from the event loop's thread.
+
+    The thread matters: worker processes die with the thread that started them (`enter_own_group`).
+    """
+
+    def __init__(self, work: str, max_jobs: int) -> None:
+        self._work = work
+        self._max_jobs = max_jobs
+        self._pool: ProcessPool | None = None
+        self._pid = 0
+        self._jobs_done = 0
+        self._endings: set[threading.Thread] = set()
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 while there is none."""
+        return self._pid
+
+    async def start(self) -> None:
+        """Have a process that has imported what it needs. A second call changes nothing."""
+        if self._pool is not None:
+            return
+        self._pool = ProcessPool(
+            1, initializer=enter_own_group, initargs=(os.getpid(),), context=multiprocessing.get_context("spawn")
+        )
+        try:
+            self._pid = await asyncio.wrap_future(self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S))
+        except (ProcessExpired, BrokenProcessPool, TimeoutError, RuntimeError) as error:
+            self.end()
+            raise WorkerCrashed(
+                "no worker process could be started", details={"reason": "start_failed", "cause": type(error).__name__}
+            ) from error
+        except asyncio.CancelledError:
+            self.end()
+            raise
+
+    def begin(self, order: dict[str, Any], staging: str) -> asyncio.Future[dict[str, Any]]:
+        """Start a job on the started process."""
+        if self._pool is None:
+            raise WorkerCrashed("the worker process ended before its job began", details={"reason": "start_failed"})
+        self._jobs_done += 1
+        future: Future[dict[str, Any]] = self._pool.schedule(run_job, (self._work, order, staging))
+        return asyncio.wrap_future(future)
+
+    async def collect(self, running: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
+        """What the finished job returned. Raises `WorkerCrashed` when its process ended instead."""
+        try:
+            outcome = await running
+        except ProcessExpired as error:
+            self.end()
+            raise WorkerCrashed("the worker process crashed", details=describe_exit(error.exitcode)) from error
+        except (BrokenProcessPool, RuntimeError) as error:
+            self.end()
+            raise WorkerCrashed("the worker process was lost", details={"reason": type(error).__name__}) from error
+        if self._jobs_done >= self._max_jobs:
+            self.end()
+        return outcome
+
+    def end(self) -> None:
+        """Kill the process and all it started, at once; a later `start` makes a fresh one."""
+        pool, pid = self._pool, self._pid
+        self._pool, self._pid, self._jobs_done = None, 0, 0
+        if pool is None:
+            return
+        if pid:
+            kill_group(pid)
+        pool.stop()  # type: ignore[no-untyped-call]
+        # Joining may take seconds where the process had not reached its own group yet: nobody waits for that.
+        ending = threading.Thread(target=pool.join, name="worker-ending", daemon=True)
+        self._endings = {thread for thread in self._endings if thread.is_alive()} | {ending}
+        ending.start()
+
+    def join(self) -> None:
+        """Wait until every ended process is reaped. Blocking."""
+        for ending in self._endings:
+            ending.join()

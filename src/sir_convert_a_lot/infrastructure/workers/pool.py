@@ -1,0 +1,115 @@
+"""A fixed number of worker processes, each converting one document at a time under a time and a memory limit.
+
+Owns slots, limits and the watch over a running job. Whatever way a job ends other than by finishing (timeout, too much
+memory, cancelled by its caller), its process and all it started are killed first. Refuses to queue by priority: who
+comes next is the job engine's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sir_convert_a_lot.domain.errors import DocumentTimeout, WorkerOutOfMemory
+from sir_convert_a_lot.infrastructure.workers.lane import Lane
+from sir_convert_a_lot.infrastructure.workers.process_group import read_resident_bytes
+from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone, read_progress
+
+# How often memory and progress are looked at. At 0.1 s a worker that touches 2 GB/s overshoots its limit by 200 MB.
+LOOK_EVERY_S = 0.1
+
+
+class WorkerPool:
+    """`work` names what a job runs, as `module:function` (`worker.convert_in_worker` is the product's).
+
+    All methods belong to one event loop.
+    """
+
+    def __init__(self, work: str, *, workers: int, max_jobs: int, memory_limit_bytes: int) -> None:
+        self._lanes = [Lane(work, max_jobs) for _ in range(workers)]
+        self._free = list(self._lanes)
+        self._slot = asyncio.Semaphore(workers)
+        self._memory_limit_bytes = memory_limit_bytes
+
+    @property
+    def size(self) -> int:
+        return len(self._lanes)
+
+    async def warm_up(self) -> None:
+        """Start one process, so that the first job finds it ready. The others start when they are needed."""
+        async with self._lane() as lane:
+            await lane.start()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[Slot]:
+        """A worker of one's own; waits until one is free."""
+        async with self._lane() as lane:
+            yield Slot(lane, self._memory_limit_bytes)
+
+    @asynccontextmanager
+    async def _lane(self) -> AsyncIterator[Lane]:
+        async with self._slot:
+            # A warm lane before a cold one.
+            lane = max(self._free, key=lambda free: free.pid > 0)
+            self._free.remove(lane)
+            try:
+                yield lane
+            finally:
+                self._free.append(lane)
+
+    async def close(self) -> None:
+        """Kill every worker and reap it. Jobs that still run fail."""
+        for lane in self._lanes:
+            lane.end()
+        await asyncio.gather(*(asyncio.to_thread(lane.join) for lane in self._lanes))
+
+
+class Slot:
+    """One worker, for one job."""
+
+    def __init__(self, lane: Lane, memory_limit_bytes: int) -> None:
+        self._lane = lane
+        self._memory_limit_bytes = memory_limit_bytes
+
+    async def run(
+        self, order: dict[str, Any], staging: Path, timeout_s: float, report: Callable[[PagesDone], None]
+    ) -> dict[str, Any]:
+        """What `entry.run_job` returned. Raises `DocumentTimeout`, `WorkerOutOfMemory` or `WorkerCrashed`.
+
+        The time counts from when the worker has the document. On cancellation the worker is dead when this returns.
+        """
+        await self._lane.start()
+        running = self._lane.begin(order, str(staging))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        seen: PagesDone | None = None
+        try:
+            while not running.done():
+                await asyncio.wait({running}, timeout=min(LOOK_EVERY_S, max(0.0, deadline - loop.time())))
+                if not running.done():
+                    self._check_limits(deadline - loop.time(), timeout_s)
+                with suppress(json.JSONDecodeError):
+                    if (now := read_progress(staging)) is not None and now != seen:
+                        report(now)
+                        seen = now
+            return await self._lane.collect(running)
+        finally:
+            if not running.done():
+                running.cancel()
+                self._lane.end()
+
+    def _check_limits(self, left_s: float, timeout_s: float) -> None:
+        if left_s <= 0:
+            raise DocumentTimeout(
+                f"the document was not converted within {timeout_s:g} s", details={"timeout_seconds": timeout_s}
+            )
+        resident = read_resident_bytes(self._lane.pid)
+        if resident > self._memory_limit_bytes:
+            raise WorkerOutOfMemory(
+                f"the worker used {resident >> 20} MiB and its limit is {self._memory_limit_bytes >> 20} MiB",
+                details={"resident_bytes": resident, "limit_bytes": self._memory_limit_bytes},
+            )

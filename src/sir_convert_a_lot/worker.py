@@ -1,0 +1,73 @@
+"""Where the parts of a conversion meet inside a worker process: engine, passes, normalisation, files.
+
+Owns the wiring that `bootstrap` cannot do, because functions are named across a process border and objects are not.
+Engines stay loaded between jobs. Imports of the engine and of Markdown tools wait until they are needed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document
+from sir_convert_a_lot.domain.engine import Engine
+from sir_convert_a_lot.domain.job import JobStage
+from sir_convert_a_lot.domain.job_spec import JobSpec
+from sir_convert_a_lot.infrastructure.engines.installed import load_engine
+from sir_convert_a_lot.infrastructure.markdown.normalise import normalise
+
+logger = logging.getLogger(__name__)
+
+_loaded: dict[str, Engine] = {}
+
+
+def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Convert `order["pdf"]` into `staging/artifacts`; return the result's metadata as JSON.
+
+    `order` is what `infrastructure.job_engine.work.describe_work` wrote. Raises what `convert_document` raises.
+    """
+    logger.info("converting with %s on %s", order["engine"], order["device"])
+    conversion = convert_document(
+        Path(order["pdf"]),
+        ConversionOrder(
+            spec=JobSpec.model_validate(order["spec"]),
+            device=order["device"],
+            probe_id=order["probe_id"],
+            warnings=tuple(order["warnings"]),
+            max_pages=order["max_pages"],
+            max_page_pixels=order["max_page_pixels"],
+        ),
+        keep_engine(order["engine"]),
+        normalise,
+        lambda stage, processed, total: report(JobStage(stage).value, processed, total),
+    )
+    _write_artifacts(conversion, staging / "artifacts")
+    logger.info("converted, %d bytes", conversion.metadata.size_bytes)
+    return asdict(conversion.metadata)
+
+
+def keep_engine(name: str) -> Engine:
+    """The engine of that name, loaded once a process."""
+    if name not in _loaded:
+        _loaded[name] = load_engine(name)
+    return _loaded[name]
+
+
+def _write_artifacts(conversion: Conversion, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    _write_durably(folder / "output.md", conversion.markdown.encode("utf-8"))
+    receipt = json.dumps(conversion.metadata.execution, indent=2, ensure_ascii=False)
+    _write_durably(folder / "execution.json", receipt.encode("utf-8"))
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    """On the disk before it returns: the job is called succeeded soon after, and that must outlive a power cut."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
