@@ -110,10 +110,12 @@ def _convert_through(
 def _convert_here(documents: Sequence[Document], wish: Wish) -> Run:
     from sir_convert_a_lot.interfaces.cli.local_run import LocalRun
     from sir_convert_a_lot.interfaces.cli.progress_display import open_display
+    from sir_convert_a_lot.settings import load_settings
 
+    settings = load_settings().settings  # what this machine forbids holds without a server too
     display = open_display(len(documents))
     try:
-        run = LocalRun(wish, display)
+        run = LocalRun(wish, settings, display)
         return run.convert(documents), run.stopped_by, run.is_interrupted
     finally:
         display.close()

@@ -19,13 +19,14 @@ from sir_convert_a_lot.interfaces.cli.progress_display import ProgressDisplay
 from sir_convert_a_lot.interfaces.cli.remote_run import OutputNotWritten, failed, is_common
 from sir_convert_a_lot.interfaces.cli.sources import Document
 from sir_convert_a_lot.interfaces.client.answers import ProgressView
+from sir_convert_a_lot.settings import Settings
 
 
 class LocalRun:
     """One run. Use it once."""
 
-    def __init__(self, wish: Wish, display: ProgressDisplay) -> None:
-        self._wish, self._display = wish, display
+    def __init__(self, wish: Wish, settings: Settings, display: ProgressDisplay) -> None:
+        self._wish, self._settings, self._display = wish, settings, display
         self.stopped_by: SirConvertError | None = None
         self.is_interrupted = False
 
@@ -65,7 +66,7 @@ class LocalRun:
             self._display.progressed(document, ProgressView(stage.value, pages_done, pages_total))
 
         began = time.monotonic()
-        local = convert_local(document.pdf, self._wish.spec_for(document.pdf), report=report)
+        local = convert_local(document.pdf, self._wish.spec_for(document.pdf), report=report, settings=self._settings)
         _write(document, local.markdown)
         return Outcome(
             document,
