@@ -19,12 +19,13 @@ from sir_convert_a_lot.infrastructure.engines.builtin.tables.stacks import Stack
 
 MAX_FIELDS = 5_000
 MIN_FILLED = 0.3  # of the cells: the grid of a plot has text beside it, none in it
-MIN_USED = 0.7  # of the rows and of the columns have text somewhere
+MIN_USED = 0.7  # of the rows and of the columns begin with a cell that has text
 MAX_CROSSED = 0.1  # of the words: text that runs over rules is a drawing
 MAX_WORDS_A_CELL = 90  # on average; what has more is columns of running text in frames
 MIN_ROWS_OF_LIST = 4
 MAX_LIST_ROW_EM = 6.0
 MIN_RULES = 3  # where only gaps tell columns: above and below the head, and below the body
+LONG_RULE = 0.8  # of the width
 SAME_COLUMN_PT = 6.0  # a gap this near to a rule is the one the rule stands in
 OPEN_BANDS = 2  # with no more bands than a head and a body, the body's lines are its rows
 
@@ -62,11 +63,12 @@ def _table_in_frame(frame: Frame, page: Page) -> Table | None:
     if _crossed(words, frame) > MAX_CROSSED * len(words):
         return None
     if lattice.is_half_open:
+        long = [rule for rule in frame.horizontal if rule.length >= LONG_RULE * lattice.box.width]
+        if len(long) < MIN_RULES:
+            return None  # a plot: its axes have marks that stick out
         lattice = _with_columns(frame, lattice, words)
     table = read_table(split_rows(lattice, words, is_open=False).compact(), words, page.page_index)
     has_enough = table.columns > 1 or table.rows >= MIN_ROWS_OF_LIST
-    if lattice.is_half_open and table.rows < 2:
-        return None  # a plot with its axes
     return table if has_enough and _is_table(table, words) else None
 
 
@@ -113,8 +115,7 @@ def _is_table(table: Table, words: Sequence[Word]) -> bool:
     filled = [cell for cell in table.cells if cell.text]
     if len(table.cells) < 2 or len(filled) < max(2, MIN_FILLED * len(table.cells)):
         return False
-    used_rows = {row for cell in filled for row in range(cell.row, cell.row + cell.row_span)}
-    used_columns = {at for cell in filled for at in range(cell.column, cell.column + cell.column_span)}
+    used_rows, used_columns = {cell.row for cell in filled}, {cell.column for cell in filled}
     if len(used_rows) < MIN_USED * table.rows or len(used_columns) < MIN_USED * table.columns:
         return False
     return len(words) <= MAX_WORDS_A_CELL * len(filled)

@@ -5,7 +5,7 @@ Owns the geometry of cells and of merged cells. Refuses to find tables and to re
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -61,33 +61,22 @@ class Lattice:
         return (row, column) if 0 <= row < self.rows and 0 <= column < self.columns else None
 
     def compact(self) -> Lattice:
-        """The lattice without the bounds that separate no two cells: marks on a frame are no rows or columns."""
-        unused_rows = {
-            r for r in range(self.rows - 1) if all((r, c) in self.missing_across for c in range(self.columns))
-        }
-        unused_columns = {
-            c for c in range(self.columns - 1) if all((r, c) in self.missing_down for r in range(self.rows))
-        }
-        if not unused_rows and not unused_columns:
-            return self
-        rows = [row for row in range(self.rows) if row not in unused_rows]
-        columns = [column for column in range(self.columns) if column not in unused_columns]
+        """The same cells on as few bounds as they need: marks on a frame make no rows and no columns."""
+        areas = self.areas()
+        bottoms = sorted({area.bottom for area in areas})
+        rights = sorted({area.right for area in areas})
+        missing_across, missing_down = set(), set()
+        for area in areas:
+            top, bottom = bisect_left(bottoms, area.top), bisect_left(bottoms, area.bottom)
+            left, right = bisect_left(rights, area.left), bisect_left(rights, area.right)
+            missing_across |= {(row, column) for row in range(top, bottom) for column in range(left, right + 1)}
+            missing_down |= {(row, column) for row in range(top, bottom + 1) for column in range(left, right)}
         return replace(
             self,
-            xs=[self.xs[0], *(self.xs[column + 1] for column in columns)],
-            ys=[self.ys[0], *(self.ys[row + 1] for row in rows)],
-            missing_across={
-                (rows.index(row), index)
-                for row in rows
-                for index, column in enumerate(columns)
-                if (row, column) in self.missing_across
-            },
-            missing_down={
-                (index, columns.index(column))
-                for column in columns
-                for index, row in enumerate(rows)
-                if (row, column) in self.missing_down
-            },
+            xs=[self.xs[0], *(self.xs[right + 1] for right in rights)],
+            ys=[self.ys[0], *(self.ys[bottom + 1] for bottom in bottoms)],
+            missing_across=missing_across,
+            missing_down=missing_down,
         )
 
     def areas(self) -> list[Area]:
