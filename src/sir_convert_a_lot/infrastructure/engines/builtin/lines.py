@@ -63,7 +63,7 @@ def _close(line: _OpenLine) -> Line:
     words = sorted(line.words, key=lambda word: (word.box.x0, word.box.x1))
     main = line.main
     marked = tuple(
-        replace(word, is_superscript=True) if _is_raised(word, main) and not word.is_superscript else word
+        word if word.is_superscript == _is_raised(word, main) else replace(word, is_superscript=not word.is_superscript)
         for word in words
     )
     return Line(marked, Box(marked[0].box.x0, main.box.y0, max(word.box.x1 for word in marked), main.box.y1))
