@@ -244,7 +244,7 @@ async def _sweep_for_ever(parts: _Parts, engine: DbosJobEngine) -> None:
         except SirConvertError as error:
             logger.warning("the sweep stopped, the next one goes on: %s", error.message)
         else:
-            logger.info("swept %d jobs, %d raw uploads", swept.jobs, swept.raw_uploads)
+            logger.info("swept %d jobs, %d raw uploads, %d leftovers", swept.jobs, swept.raw_uploads, swept.leftovers)
 
 
 async def _warm_up(pool: WorkerPool) -> None:
@@ -253,7 +253,7 @@ async def _warm_up(pool: WorkerPool) -> None:
     try:
         await pool.warm_up()
     except WorkerCrashed as error:
-        logger.error("no worker could be started ahead of the first job: %s %s", error.message, error.details)
+        logger.warning("no worker could be started ahead of the first job: %s %s", error.message, error.details)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -172,6 +172,8 @@ class Admission:
         mine = IdempotencyEntry(fingerprint, request.job_id)
         await asyncio.to_thread(self._files.keep_upload, request.job_id, submission.upload)
         try:
+            if request.spec.retention.pin:
+                await asyncio.to_thread(self._files.set_pinned, request.job_id, True)
             held = await asyncio.to_thread(
                 self._ledger.claim_key, submission.scope, mine, self._limits.idempotency_ttl_s
             )

@@ -77,6 +77,10 @@ class JobEngine(Protocol):
         """Terminal jobs, oldest first."""
         ...
 
+    async def find_unknown(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of the ids by which there is no job."""
+        ...
+
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Delete all that is known of these terminal jobs. Unknown ids are ignored."""
         ...
@@ -105,6 +109,18 @@ class JobFiles(Protocol):
 
     def drop_job(self, job_id: str) -> None:
         """Delete the job's folder. A second call changes nothing."""
+        ...
+
+    def list_raw_before(self, moment: datetime) -> Sequence[str]:
+        """Ids of jobs whose raw upload arrived before `moment` and is still there."""
+        ...
+
+    def list_jobs_before(self, moment: datetime) -> Sequence[str]:
+        """Ids of the job folders last touched before `moment`, whether or not a job by that id is known."""
+        ...
+
+    def drop_abandoned(self, moment: datetime) -> int:
+        """Delete uploads and attempts that nobody owns and that were last touched before `moment`; how many."""
         ...
 
 

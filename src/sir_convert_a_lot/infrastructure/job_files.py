@@ -17,8 +17,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,6 +33,7 @@ class StoredFiles:
         self._jobs = root / "jobs"
         self._uploads = root / "uploads"
         self._staging = root / "staging"
+        self._in_use: set[str] = set()  # staging folders of attempts that run
 
     def prepare(self) -> None:
         """Make the folders, and see that they can be written to. Raises `SirConvertError` in words when not."""
@@ -83,6 +83,7 @@ class StoredFiles:
             folder.mkdir()
         except OSError as error:
             raise _unavailable(error) from error
+        self._in_use.add(folder.name)
         return folder
 
     def publish(self, job_id: str, staging: Path) -> None:
@@ -96,6 +97,7 @@ class StoredFiles:
             raise _unavailable(error) from error
 
     def drop_staging(self, staging: Path) -> None:
+        self._in_use.discard(staging.name)
         shutil.rmtree(staging, ignore_errors=True)
 
     def drop_artifacts(self, job_id: str) -> None:
@@ -120,30 +122,19 @@ class StoredFiles:
     def drop_job(self, job_id: str) -> None:
         shutil.rmtree(self._jobs / job_id, ignore_errors=True)
 
-    def list_raw_older_than(self, age_s: float) -> Iterator[str]:
-        """Ids of jobs whose raw upload arrived more than `age_s` seconds ago."""
-        for folder in self._jobs.iterdir():
-            if _is_older(folder / "raw" / "input.pdf", age_s):
-                yield folder.name
+    def list_raw_before(self, moment: datetime) -> list[str]:
+        return [folder.name for folder in self._jobs.iterdir() if _was_before(folder / "raw" / "input.pdf", moment)]
 
-    def list_jobs_older_than(self, age_s: float) -> Iterator[str]:
-        """Ids of job folders untouched for `age_s` seconds, whether or not a job by that id is known."""
-        return (folder.name for folder in self._jobs.iterdir() if _is_older(folder, age_s))
+    def list_jobs_before(self, moment: datetime) -> list[str]:
+        return [folder.name for folder in self._jobs.iterdir() if _was_before(folder, moment)]
 
-    def drop_abandoned(self, age_s: float, live_job_ids: frozenset[str]) -> int:
-        """Delete uploads nobody took over for `age_s` seconds, and staging folders of jobs that do not run.
-
-        Returns how many were deleted.
-        """
+    def drop_abandoned(self, moment: datetime) -> int:
         dropped = 0
-        for upload in self._uploads.iterdir():
-            if _is_older(upload, age_s):
-                upload.unlink(missing_ok=True)
-                dropped += 1
-        for staging in self._staging.iterdir():
-            if staging.name.partition(".")[0] not in live_job_ids and _is_older(staging, age_s):
-                shutil.rmtree(staging, ignore_errors=True)
-                dropped += 1
+        for left in [*self._uploads.iterdir(), *self._staging.iterdir()]:
+            if left.name in self._in_use or not _was_before(left, moment):
+                continue
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+            dropped += 1
         return dropped
 
 
@@ -167,10 +158,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _is_older(path: Path, age_s: float) -> bool:
+def _was_before(path: Path, moment: datetime) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > age_s
-    except FileNotFoundError:
+        return path.stat().st_mtime < moment.timestamp()
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

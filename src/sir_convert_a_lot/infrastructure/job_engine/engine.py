@@ -117,6 +117,13 @@ class DbosJobEngine:
             )
         return [self._describe(row) for row in rows]
 
+    async def find_unknown(self, job_ids: Sequence[str]) -> set[str]:
+        if not job_ids:
+            return set()
+        async with _database():
+            rows = await DBOS.list_workflows_async(workflow_ids=list(job_ids), load_input=False, load_output=False)
+        return set(job_ids) - {row.workflow_id for row in rows}
+
     async def forget(self, job_ids: Sequence[str]) -> None:
         if job_ids:
             async with _database():
