@@ -8,10 +8,12 @@ columns of text".
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, median_size
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Line, Page, Region, Word
@@ -21,6 +23,9 @@ MAX_CANDIDATES = 12  # gutters tried for one region
 MIN_GUTTER = 0.7  # sizes; LaTeX's \columnsep is 1.0, IEEE's 1.2
 WIDE_GUTTER = 2.5  # sizes; text this far apart is not one line of prose
 MIN_LINES = 3  # of text on both sides of a band
+SURE_LINES = 8  # on both sides: enough to expect the same gutter on other pages
+MIN_FILL = 0.6  # of a side's width, by its usual line: text fills its column, the cells of a table do not
+PAIRED = 0.8  # of the lines share their baseline with one across the gutter: rows of a table, if they also fill little
 MIN_WORDS = 2.5  # a line on both sides, on average: cells of a table have fewer
 MIN_SHARE = 0.12  # of the region's width, of each side
 
@@ -64,7 +69,9 @@ def find_gutters(words: Sequence[Word]) -> list[float]:
     if not words:
         return []
     best = _best_split(group_into_lines(words), ())
-    return [] if best is None else [best[0]]
+    if best is None or max(min(len(band.left), len(band.right)) for band in best[1]) < SURE_LINES:
+        return []
+    return [best[0]]
 
 
 def _split(words: list[Word], known: Sequence[float], depth: int) -> list[Region]:
@@ -180,12 +187,26 @@ def _is_columns(band: _Band, size: float, region: Box, *, is_known: bool) -> boo
     left, right = (enclose([line.box for line in side]) for side in (band.left, band.right))
     if is_known:
         return True
+    sides = ((band.left, left), (band.right, right))
     gutter = right.x0 - left.x1
     words = [sum(len(line.words) for line in side) / len(side) for side in (band.left, band.right)]
     lines = min(len(band.left), len(band.right))
     if min(words) >= MIN_WORDS and lines >= MIN_LINES:
-        return min(left.width, right.width) >= MIN_SHARE * region.width
+        fill = min(median(line.box.width for line in side) / max(box.width, 0.1) for side, box in sides)
+        is_table = fill < MIN_FILL and _paired(band, size) >= PAIRED
+        return not is_table and min(left.width, right.width) >= MIN_SHARE * region.width
     return gutter >= WIDE_GUTTER * size and lines < MIN_LINES and max(words) >= MIN_WORDS
+
+
+def _paired(band: _Band, size: float) -> float:
+    """The share of lines (of the side with fewer) that stand on one baseline with a line across the gutter."""
+    heights = [sorted(line.box.y1 for line in side) for side in (band.left, band.right)]
+    few, many = sorted(heights, key=len)
+    paired = 0
+    for y in few:
+        place = bisect_left(many, y - 0.2 * size)
+        paired += place < len(many) and many[place] <= y + 0.2 * size
+    return paired / len(few)
 
 
 def _across(band: _Band) -> _Band:

@@ -59,6 +59,7 @@ class _Glyph:
     baseline: float
     run: _Run
     after_space: bool
+    after_gap: bool  # pdfium put a space here that the PDF does not draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,12 @@ def _read_glyphs(text_page: Any, space: PageSpace) -> list[_Glyph]:
     runs: dict[int | None, _Run] = {}
     glyphs: list[_Glyph] = []
     rect, x, y = pdfium_c.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
-    after_space = True
+    after_space, after_gap = True, False
     for index in range(pdfium_c.FPDFText_CountChars(text_page)):
         code = pdfium_c.FPDFText_GetUnicode(text_page, index)
         if code in SPACES:
-            after_space = True
+            after_gap = bool(pdfium_c.FPDFText_IsGenerated(text_page, index)) and not after_space
+            after_space = not after_gap
             continue
         if code in NOTHING:
             continue
@@ -122,8 +124,8 @@ def _read_glyphs(text_page: Any, space: PageSpace) -> list[_Glyph]:
             continue
         if x1 <= x0:
             x0, x1 = origin_x, origin_x + run.font.size_pt * 0.3
-        glyphs.append(_Glyph(_spell(code), x0, x1, baseline, run, after_space))
-        after_space = False
+        glyphs.append(_Glyph(_spell(code), x0, x1, baseline, run, after_space, after_gap))
+        after_space = after_gap = False
     return glyphs
 
 
@@ -189,7 +191,7 @@ def _join_accents(glyphs: list[_Glyph]) -> list[_Glyph]:
             if before.text in ACCENTS and glyph.text.isalpha() and glyph.x0 - 0.5 <= centre <= glyph.x1 + 0.5:
                 base = {"ı": "i", "ȷ": "j"}.get(glyph.text, glyph.text)
                 glyph.text = unicodedata.normalize("NFC", base + ACCENTS[before.text])
-                glyph.after_space = before.after_space
+                glyph.after_space, glyph.after_gap = before.after_space, before.after_gap
                 joined[-1] = glyph
                 continue
         joined.append(glyph)
@@ -213,10 +215,11 @@ def _group_into_words(glyphs: list[_Glyph]) -> list[Word]:
 
 def _ends_word(last: _Glyph, glyph: _Glyph) -> bool:
     size = glyph.run.font.size_pt
-    if glyph.x0 == last.x0 and glyph.baseline == last.baseline and not glyph.after_space:
+    if glyph.x0 == last.x0 and glyph.baseline == last.baseline and not glyph.after_space and not glyph.after_gap:
         return False  # one ligature, told as its letters
     return (
         glyph.after_space
+        or glyph.after_gap
         or (glyph.run is not last.run and glyph.run.font != last.run.font)
         or abs(glyph.baseline - last.baseline) > 0.1 * size
         or not -0.6 * size < glyph.x0 - last.x1 < WORD_GAP * size
@@ -224,6 +227,9 @@ def _ends_word(last: _Glyph, glyph: _Glyph) -> bool:
 
 
 def _is_glued(last: _Glyph, glyph: _Glyph) -> bool:
+    """Whether no space stands between two words: where the font or the height changes, pdfium's spaces say little."""
+    if glyph.after_gap and glyph.run.font == last.run.font:
+        return False
     size = max(glyph.run.font.size_pt, last.run.font.size_pt)
     is_near = -0.5 * size < glyph.x0 - last.x1 < GLUE_GAP * size
     return not glyph.after_space and is_near and abs(glyph.baseline - last.baseline) < 0.6 * size

@@ -20,6 +20,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.lists import (
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Block, BlockKind, Font, Paragraph
 
 LARGER = 1.12  # times the body's size: a heading by size alone
+MUCH_LARGER = 1.4  # times the body's size: a heading even where it is a sentence
 MAX_LINES = 4
 MAX_CHARACTERS = 250
 MAX_LEVEL = 6
@@ -31,6 +32,9 @@ CAPTION = re.compile(
     r"^(?:Figure|Fig\.|Table|Tab\.|Algorithm|Listing|Scheme|Plate|Box)\s*\d+(?:\.\d+)*\s*[.:|–—-]", re.IGNORECASE
 )
 FOOTNOTE = re.compile(r"^(?:\d{1,3}|[*†‡§¶∗]{1,2})\s*\S")
+
+
+_Style = tuple[float, bool]  # size rounded to half a point, and whether bold
 
 
 class Typography:
@@ -55,11 +59,10 @@ def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
     """The blocks of a document, in the order given. Paragraphs must be those of the whole document."""
     typography = Typography(paragraphs)
     headings = [_is_heading(paragraph, typography) for paragraph in paragraphs]
-    levels = _levels([paragraph for paragraph, is_heading in zip(paragraphs, headings, strict=True) if is_heading])
+    levels = _Levels([paragraph for paragraph, is_heading in zip(paragraphs, headings, strict=True) if is_heading])
     blocks: list[Block] = []
     for paragraph, is_heading in zip(paragraphs, headings, strict=True):
-        level = levels[_style(paragraph)] if is_heading else 0
-        blocks.append(_block(paragraph, typography, level))
+        blocks.append(_block(paragraph, typography, levels.of(paragraph) if is_heading else 0))
     return blocks
 
 
@@ -73,17 +76,12 @@ def _is_heading(paragraph: Paragraph, typography: Typography) -> bool:
         return False
     size = paragraph.font.size_pt
     if size >= LARGER * typography.body_size:
-        return True
+        return size >= MUCH_LARGER * typography.body_size or not (text.endswith(".") and paragraph.line_count > 1)
     if sum(map(str.isalpha, text)) < 2:
         return False
     if typography.is_bold_body or not paragraph.font.is_bold or size < SMALLER * typography.body_size:
         return False
     return paragraph.line_count <= 2 and not text.endswith((".", ",", ";", ":")) and len(text) <= 120
-
-
-def _style(paragraph: Paragraph) -> tuple[float, bool, int]:
-    """What headings of one level share: size, weight and depth of numbering (0: none)."""
-    return _rounded(paragraph.font), paragraph.font.is_bold, numbering_depth(paragraph.text)
 
 
 def numbering_depth(text: str) -> int:
@@ -96,17 +94,39 @@ def numbering_depth(text: str) -> int:
     return 2 if match.group(4) else 1
 
 
-def _levels(headings: Sequence[Paragraph]) -> dict[tuple[float, bool, int], int]:
-    """Levels by size, larger first, then bold before regular; deeper numbers lie deeper."""
-    styles = sorted({_style(heading) for heading in headings}, key=lambda style: (-style[0], not style[1], style[2]))
-    levels: dict[tuple[float, bool, int], int] = {}
-    level, last = 0, None
-    for style in styles:
-        if last is None or style[:2] != last[:2] or (style[2] > max(last[2], 1)):
-            level += 1
-        levels[style] = min(level, MAX_LEVEL)
-        last = style
-    return levels
+class _Levels:
+    """Levels 1 to 6: the title, then numbered headings by their depth, the others by the type they share with them."""
+
+    def __init__(self, headings: Sequence[Paragraph]) -> None:
+        self._title = _title_style(headings)
+        rest = [heading for heading in headings if _style(heading) != self._title]
+        self._base = 0 if self._title is None else 1
+        self._depths: dict[_Style, int] = {}
+        for heading in rest:
+            if depth := numbering_depth(heading.text):
+                style = _style(heading)
+                self._depths[style] = min(depth, self._depths.get(style, depth))
+        self._ranks = sorted({_style(heading) for heading in rest}, key=lambda style: (-style[0], not style[1]))
+
+    def of(self, heading: Paragraph) -> int:
+        style = _style(heading)
+        if style == self._title:
+            return 1
+        depth = numbering_depth(heading.text) or self._depths.get(style) or self._ranks.index(style) + 1
+        return min(self._base + depth, MAX_LEVEL)
+
+
+def _style(heading: Paragraph) -> _Style:
+    return _rounded(heading.font), heading.font.is_bold
+
+
+def _title_style(headings: Sequence[Paragraph]) -> _Style | None:
+    """The largest type, when only the first page's title (of two lines or paragraphs at most) is set in it."""
+    largest = max((_style(heading) for heading in headings), default=None)
+    titles = [heading for heading in headings if _style(heading) == largest]
+    if len(titles) == len(headings) or len(titles) > 2 or any(title.page_index for title in titles):
+        return None
+    return largest
 
 
 def _block(paragraph: Paragraph, typography: Typography, level: int) -> Block:

@@ -15,6 +15,8 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Paragrap
 
 BREAK = "\u00ad"
 HYPHENS = "-\u2010\u00ad"
+ADDRESS = re.compile(r"(?:https?://|www\.|doi\.org/)\S*[/.=&?_-]$")  # broken after a sign that ends no sentence there
+HALF = 4  # letters: shorter halves are syllables of some other word as often as words
 WORD = re.compile(r"[^\W_]+(?:[-\u2010][^\W_]+)*")
 BROKEN = re.compile(rf"([^\W\d_]+(?:[-\u2010][^\W_]+)*){BREAK}([^\W_]+(?:[-\u2010][^\W_]+)*)")
 # Before these a hyphen stands in print anyway; from the prefixes that style guides hyphenate before any word.
@@ -27,6 +29,8 @@ def join_lines(first: str, second: str) -> str:
         if second[0].islower():
             return first[:-1] + BREAK + second
         return first.replace("\u00ad", "-") + second
+    if ADDRESS.search(first) and second[:1].isalnum():
+        return first + second
     return f"{first} {second}"
 
 
@@ -52,10 +56,10 @@ class Vocabulary:
         hyphenated = f"{first}-{second}".lower()
         if hyphenated in self._words or hyphenated.replace("-", "\u2010") in self._words:
             return f"{first}-{second}"
-        joined = (first + second).lower()
-        if joined in self._words or first.lower() not in PREFIXES:
+        if (first + second).lower() in self._words:
             return first + second
-        return f"{first}-{second}"
+        are_words = min(len(first), len(second)) >= HALF and {first.lower(), second.lower()} <= self._words
+        return f"{first}-{second}" if are_words or first.lower() in PREFIXES else first + second
 
 
 def mend_all(paragraphs: Sequence[Paragraph]) -> list[Paragraph]:

@@ -22,6 +22,7 @@ WIDEST_LEADING = 2.6  # sizes; double spacing of 1.2 sizes is 2.4
 SINGLE_SPACED = 1.5  # sizes; more, between lines that are not full, is space between paragraphs
 INDENT = 0.7  # sizes
 SAME_SIZE = 0.08  # share by which sizes may differ inside a paragraph
+SCRIPT_SIZE = 0.85  # of the line's height: smaller words are indices and say nothing of the line's type
 SHORT_LINE = 0.25  # of the region's width left empty after a sentence's end: the paragraph ended there
 SENTENCE_END = (".", "!", "?", ":", "”", '"', ")", "]", ";")
 
@@ -54,13 +55,14 @@ def build_paragraphs(region: Region, page_index: int) -> list[Paragraph]:
 
 def _measure(line: Line) -> _Measured:
     text = read_line(line.words)
-    letters = [word for word in line.words if any(char.isalnum() for char in word.text)] or list(line.words)
+    full_size = [word for word in line.words if word.font.size_pt >= SCRIPT_SIZE * line.box.height] or list(line.words)
+    letters = [word for word in full_size if any(char.isalnum() for char in word.text)] or full_size
     return _Measured(
         line=line,
         text=text,
-        font=main_font(line.words),
+        font=main_font(full_size),
         marker=match_marker(text),
-        is_bold=all(word.font.is_bold for word in letters if not word.is_superscript),
+        is_bold=all(word.font.is_bold for word in letters),
         is_code=all(word.font.is_monospaced for word in letters),
     )
 
@@ -98,7 +100,7 @@ def _begins(group: list[_Measured], line: _Measured, after: _Measured | None, re
         return True
     if line.is_bold:
         return False
-    return _is_indented(group, line, after, size) or _is_cut_short(last, line, region, size)
+    return _is_indented(group, line, after, region, size) or _is_cut_short(last, line, region, size)
 
 
 def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: float) -> bool:
@@ -119,12 +121,19 @@ def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: flo
     return is_like_first or is_set_left or is_indented
 
 
-def _is_indented(group: list[_Measured], line: _Measured, after: _Measured | None, size: float) -> bool:
+def _is_centred(box: Box, region: Box) -> bool:
+    left, right = box.x0 - region.x0, region.x1 - box.x1
+    return left > 0.02 * region.width and abs(left - right) < 0.02 * region.width
+
+
+def _is_indented(group: list[_Measured], line: _Measured, after: _Measured | None, region: Box, size: float) -> bool:
     """The first line of a paragraph stands right of the line before it and of the line after it."""
     x0 = line.line.box.x0
     if x0 - group[-1].line.box.x0 < INDENT * size or group[0].marker:
         return False
     if len(group) == 1 and starts_reference(group[0].text):
+        return False
+    if _is_centred(line.line.box, region) and _is_centred(group[-1].line.box, region):
         return False
     return after is not None and x0 - after.line.box.x0 >= INDENT * size
 
@@ -140,8 +149,8 @@ def _is_cut_short(last: _Measured, line: _Measured, region: Box, size: float) ->
 
 def _make(group: list[_Measured], region: Box, page_index: int) -> Paragraph:
     words = [word for line in group for word in line.line.words]
-    font = main_font(words)
     first, last = group[0], group[-1]
+    font = main_font([word for word in words if word.font.size_pt >= SCRIPT_SIZE * first.font.size_pt] or words)
     return Paragraph(
         page_index=page_index,
         box=enclose([line.line.box for line in group]),
