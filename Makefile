@@ -8,7 +8,6 @@ PYTHON ?= python3
 PDF ?= examples/digital.pdf
 PYTEST_ARGS ?=
 
-MAKEFLAGS += --no-print-directory
 export PDF
 
 # What cannot be seen from the age of a file: the folder was moved, or another Python was asked for by name.

@@ -93,6 +93,13 @@ def make_venv(folder: Path) -> None:
     run_logged([sys.executable, "-m", "venv", str(folder)])
 
 
+def drop_moved_venv() -> None:
+    """Scripts in a virtual environment name the place it was made in; after a move of the checkout they lead nowhere."""
+    made_in = VENV / "made-in"
+    if made_in.exists() and made_in.read_text(encoding="utf-8").strip() != str(ROOT):
+        shutil.rmtree(VENV)
+
+
 def ensure_pdm() -> None:
     """PDM in its own environment, so that it never mixes with what it installs."""
     stamp = PDM_VENV / "stamp.json"
@@ -149,6 +156,7 @@ def make_environment(kind: str) -> None:
         LOG.write_text("", encoding="utf-8")
         ensure_pdm()
         say(f"Making .venv from pdm.lock ({kind}; log in .tools/environment.log) ...")
+        drop_moved_venv()
         make_venv(VENV)
         (ROOT / ".pdm-python").write_text(str(VENV / "bin" / "python"), encoding="utf-8")
         run_logged([str(PDM_VENV / "bin" / "pdm"), "install", "--frozen-lockfile", *INSTALL_ARGUMENTS[kind]])

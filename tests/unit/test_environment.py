@@ -56,6 +56,13 @@ def test_a_checkout_that_moved_is_seen(
     monkeypatch.setattr(environment, "ROOT", moved)
     monkeypatch.setattr(environment, "VENV", moved / ".venv")
     assert not environment.is_current("base")
+    environment.drop_moved_venv()
+    assert not environment.VENV.exists()
+
+
+def test_an_environment_that_stayed_is_kept(checkout: Path) -> None:
+    environment.drop_moved_venv()
+    assert environment.is_current("base")
 
 
 def test_the_failure_of_a_command_shows_its_words(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
