@@ -94,7 +94,7 @@ def make_venv(folder: Path) -> None:
 
 
 def drop_moved_venv() -> None:
-    """Scripts in a virtual environment name the place it was made in; after a move of the checkout they lead nowhere."""
+    """Scripts in a virtual environment name the place it was made in; after a move they lead nowhere."""
     made_in = VENV / "made-in"
     if made_in.exists() and made_in.read_text(encoding="utf-8").strip() != str(ROOT):
         shutil.rmtree(VENV)
