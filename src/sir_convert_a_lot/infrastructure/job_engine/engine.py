@@ -7,6 +7,7 @@ can know: which worker has the job and how far it is (`execution`), and who wait
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -67,20 +68,15 @@ class DbosJobEngine:
 
     async def list_jobs(self, status: JobStatus | None, limit: int, cursor: str | None) -> JobPage:
         here = Cursor.read(cursor)
-        records: list[JobRecord] = []
-        while len(records) < limit:
-            rows = await self._list_rows(status, limit, here)
-            for row in rows:
-                here = here.after(row.created_at or 0)
-                record = self._describe(row)
-                if status in {None, record.status}:
-                    records.append(record)
-                if len(records) == limit:
-                    break
-            if len(rows) < limit:
+        shown: list[tuple[WorkflowStatus, JobRecord]] = []
+        async for row in self._rows_after(here, status, limit + 1):
+            record = self._describe(row)
+            if status in {None, record.status}:
+                shown.append((row, record))
+            if len(shown) > limit:
                 break
-        is_end = len(records) < limit or not await self._list_rows(status, 1, here)
-        return JobPage(tuple(records), None if is_end else here.write())
+        records = tuple(record for _, record in shown[:limit])
+        return JobPage(records, Cursor.at(shown[limit - 1][0]).write() if len(shown) > limit else None)
 
     async def cancel(self, job_id: str) -> None:
         record = await self.read(job_id)
@@ -138,16 +134,26 @@ class DbosJobEngine:
             return False
         return self._execution.is_running
 
-    async def _list_rows(self, status: JobStatus | None, limit: int, here: Cursor) -> list[WorkflowStatus]:
-        async with _database():
-            return await DBOS.list_workflows_async(
-                name=WORKFLOW,
-                status=None if status is None else names_of(status),
-                end_time=here.until,
-                offset=here.skip,
-                limit=limit,
-                sort_desc=True,
-            )
+    async def _rows_after(self, here: Cursor, status: JobStatus | None, batch: int) -> AsyncIterator[WorkflowStatus]:
+        """Rows in the order of a listing, read from the database as they are asked for."""
+        is_past = here.created_ms is None
+        for offset in itertools.count(0, batch):
+            async with _database():
+                rows = await DBOS.list_workflows_async(
+                    name=WORKFLOW,
+                    status=None if status is None else names_of(status),
+                    end_time=here.until,
+                    offset=offset,
+                    limit=batch,
+                    sort_desc=True,
+                )
+            for row in rows:
+                is_past = is_past or row.created_at != here.created_ms
+                if is_past:
+                    yield row
+                is_past = is_past or row.workflow_id == here.job_id
+            if len(rows) < batch:
+                return
 
     async def _settle(self, job_id: str) -> None:
         """Write the manifest of a job that ended without its workflow's doing, and keep nothing it published."""

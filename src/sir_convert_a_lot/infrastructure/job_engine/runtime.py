@@ -42,7 +42,7 @@ def configure(root: Path) -> None:
         "executor_id": EXECUTOR,
         "application_version": VERSION,
         "serializer": DBOSPortableJSONSerializer(),
-        "log_level": "WARNING",
+        "log_level": "ERROR",
         "enable_otlp": False,
     }
     _pass_log_on()
@@ -50,16 +50,14 @@ def configure(root: Path) -> None:
 
 
 def _pass_log_on() -> None:
-    """DBOS adds a console handler of its own unless its logger has one; ours gives the records to the root logger."""
+    """DBOS prints to the console unless its logger has a handler; with one that does nothing, ours gets the records.
+
+    Only errors: its warnings tell of every cancelled task, with the job's whole input.
+    """
     log = logging.getLogger("dbos")
-    if not any(isinstance(handler, _ToRoot) for handler in log.handlers):
-        log.handlers[:] = [_ToRoot()]
+    if not any(isinstance(handler, logging.NullHandler) for handler in log.handlers):
+        log.handlers[:] = [logging.NullHandler()]
         log.addFilter(_is_news)
-
-
-class _ToRoot(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        logging.getLogger().handle(record)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
