@@ -219,6 +219,30 @@ def test_a_gpu_refusal_is_told_line_by_line_and_not_tried_again(
     assert [entry["error_code"] for entry in manifest_of(tmp_path / "out")] == ["gpu_not_available"] * 3
 
 
+def test_a_spec_that_no_document_can_have_is_sent_once(
+    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
+) -> None:
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        write_pdf(papers, name)
+    details = {"field": "conversion.backend_strategy", "reason": "backend_incompatible_with_gpu_policy"}
+    stand_in.refusals = [refusal(422, "validation_error", details)]
+    code = run(["convert", str(papers), "-o", str(tmp_path / "out"), "--service-url", url, "--concurrency", "1"])
+    assert code == ExitCode.BAD_INPUT
+    assert stand_in.submits == 1
+    assert {entry["error_code"] for entry in manifest_of(tmp_path / "out")} == {"validation_error"}
+
+
+def test_a_markdown_that_cannot_be_written_fails_its_document_alone(url: str, papers: Path, tmp_path: Path) -> None:
+    for name in ("a.pdf", "b/c.pdf"):
+        write_pdf(papers, name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").write_text("a file where a folder is wanted")
+    code = run(["convert", str(papers), "-r", "-o", str(tmp_path / "out"), "--service-url", url])
+    assert code == ExitCode.FAILED
+    assert [entry["error_code"] for entry in manifest_of(tmp_path / "out")] == [None, "output_not_written"]
+    assert [entry["job_id"] for entry in manifest_of(tmp_path / "out")].count(None) == 0
+
+
 def test_a_job_that_outlasts_the_poll_is_running_not_failed(url: str, papers: Path, tmp_path: Path) -> None:
     pdf = write_pdf(papers, "endless.pdf")
     code = run(["convert", str(pdf), "-o", str(tmp_path / "out"), "--service-url", url, "--max-poll-seconds", "0.5"])

@@ -56,23 +56,30 @@ class Cli:
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     root = tmp_path_factory.mktemp("service")
-    log = root / "service.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [COMMAND, "serve", "--port", "0"],
+    process = start_service(root)
+    try:
+        yield Cli(wait_for_address(process, root))
+    finally:
+        stop_service(process)
+
+
+def start_service(root: Path, port: int = 0) -> subprocess.Popen[bytes]:
+    with (root / "service.log").open("wb") as sink:
+        return subprocess.Popen(
+            [COMMAND, "serve", "--port", str(port)],
             env=environment(SIR_CONVERT_A_LOT_API_KEY=KEY, CONVERTER_STORAGE_ROOT=str(root / "storage")),
             stdout=sink,
             stderr=sink,
         )
-    try:
-        yield Cli(wait_for_address(process, log))
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
-def wait_for_address(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 60
+def stop_service(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(60)
+
+
+def wait_for_address(process: subprocess.Popen[bytes], root: Path) -> str:
+    log, deadline = root / "service.log", time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         if told := re.search(r"listening on (\S+)", log.read_text()):
             return told[1]
@@ -194,15 +201,18 @@ def write_long_pdf(path: Path, pages: int) -> Path:
     return path
 
 
-def test_ctrl_c_cancels_the_job_at_the_service(cli: Cli, tmp_path: Path) -> None:
-    pdf = write_long_pdf(tmp_path / "long.pdf", pages=3000)
-    process = subprocess.Popen(
-        [COMMAND, "convert", str(pdf), "-o", str(tmp_path / "out"), "--acceleration-policy", "cpu_only"],
+def start_converting(cli: Cli, pdf: Path, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [COMMAND, "convert", str(pdf), "-o", str(out), "--acceleration-policy", "cpu_only"],
         env=cli.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_ctrl_c_cancels_the_job_at_the_service(cli: Cli, tmp_path: Path) -> None:
+    process = start_converting(cli, write_long_pdf(tmp_path / "long.pdf", pages=3000), tmp_path / "out")
     job = wait_until_running(cli, "long.pdf")
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=30)
@@ -210,6 +220,23 @@ def test_ctrl_c_cancels_the_job_at_the_service(cli: Cli, tmp_path: Path) -> None
     entry = entries_of(tmp_path / "out")["long.pdf"]
     assert (entry["job_id"], entry["status"]) == (job, "canceled")
     assert json.loads(cli("status", job, "--json").stdout)["job"]["status"] == "canceled"
+
+
+def test_a_run_survives_the_sudden_death_of_the_service(tmp_path: Path) -> None:
+    first = start_service(tmp_path)
+    cli = Cli(wait_for_address(first, tmp_path))
+    process = start_converting(cli, write_long_pdf(tmp_path / "long.pdf", pages=60), tmp_path / "out")
+    job = wait_until_running(cli, "long.pdf")
+    first.kill()
+    first.wait(10)
+    second = start_service(tmp_path, port=int(cli.url.rpartition(":")[2]))
+    try:
+        _, talk = process.communicate(timeout=60)
+    finally:
+        stop_service(second)
+    assert process.returncode == ExitCode.OK, talk
+    assert entries_of(tmp_path / "out")["long.pdf"]["job_id"] == job
+    assert (tmp_path / "out" / "long.md").read_text()
 
 
 def wait_until_running(cli: Cli, filename: str) -> str:

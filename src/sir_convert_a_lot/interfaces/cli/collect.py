@@ -9,8 +9,8 @@ import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode
 from sir_convert_a_lot.interfaces.cli import options
-from sir_convert_a_lot.interfaces.cli.manifest import JOB_TIMEOUT
 from sir_convert_a_lot.interfaces.cli.options import connect
+from sir_convert_a_lot.interfaces.cli.outcome import JOB_TIMEOUT
 from sir_convert_a_lot.interfaces.cli.sources import absolute
 from sir_convert_a_lot.interfaces.cli.talk import answer_json, answer_path, say
 

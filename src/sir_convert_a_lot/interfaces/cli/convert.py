@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
+from sir_convert_a_lot.domain.job import JobStatus
 from sir_convert_a_lot.domain.job_spec import (
     AccelerationPolicy,
     BackendStrategy,
@@ -18,10 +21,11 @@ from sir_convert_a_lot.domain.job_spec import (
     TableMode,
 )
 from sir_convert_a_lot.interfaces.cli import options
-from sir_convert_a_lot.interfaces.cli.manifest import JOB_TIMEOUT, Outcome, entries_of, write_manifest
+from sir_convert_a_lot.interfaces.cli.manifest import entries_of, write_manifest
 from sir_convert_a_lot.interfaces.cli.options import Wish, connect
+from sir_convert_a_lot.interfaces.cli.outcome import JOB_TIMEOUT, Outcome, OutputNotWritten
 from sir_convert_a_lot.interfaces.cli.sources import Document, absolute, find_documents
-from sir_convert_a_lot.interfaces.cli.talk import UsageMistake, answer_json, answer_path, error_object
+from sir_convert_a_lot.interfaces.cli.talk import UsageMistake, answer_json, answer_path, error_object, say
 
 
 def convert(
@@ -66,6 +70,7 @@ def convert(
     )
     documents = find_documents(sources, output_dir, recursive=recursive)
     _make_folder(output_dir)
+    began = time.monotonic()
     if local:
         outcomes, stopped_by, is_interrupted = _convert_here(documents, wish)
     else:
@@ -77,7 +82,9 @@ def convert(
             concurrency=concurrency,
             max_poll_s=max_poll_seconds,
         )
-    manifest = write_manifest(absolute(output_dir), outcomes)
+    manifest = _keep_manifest(absolute(output_dir), outcomes)
+    if len(outcomes) > 1:
+        say(_sum_up(outcomes, time.monotonic() - began))
     _answer(outcomes, manifest, stopped_by, as_json=as_json)
     return _exit_code(outcomes, stopped_by, is_interrupted=is_interrupted)
 
@@ -129,6 +136,21 @@ def _make_folder(output_dir: Path) -> None:
             f"cannot make the folder {output_dir}: {error.strerror}",
             details={"field": "--output-dir", "reason": "mkdir"},
         ) from error
+
+
+def _keep_manifest(output_dir: Path, outcomes: Sequence[Outcome]) -> Path:
+    try:
+        return write_manifest(output_dir, outcomes)
+    except OSError as error:
+        raise OutputNotWritten(f"cannot write the manifest to {output_dir}: {error.strerror}") from error
+
+
+def _sum_up(outcomes: Sequence[Outcome], elapsed_s: float) -> str:
+    """One line: "3 documents in 4.0 s: 2 succeeded, 1 failed; 40 pages, 10.0 pages/s"."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    pages = sum(outcome.pages or 0 for outcome in outcomes)
+    states = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts[status])
+    return f"{len(outcomes)} documents in {elapsed_s:.1f} s: {states}; {pages} pages, {pages / elapsed_s:.1f} pages/s"
 
 
 def _answer(outcomes: Sequence[Outcome], manifest: Path, stopped_by: SirConvertError | None, *, as_json: bool) -> None:

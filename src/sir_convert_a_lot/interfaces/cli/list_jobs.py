@@ -17,7 +17,7 @@ def list_jobs(
     status: Annotated[
         JobStatus | None, typer.Option("--status", help="Only jobs in this state.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="At most so many.")] = 20,
     cursor: Annotated[
         str | None, typer.Option("--cursor", help="Go on where the page before ended.", show_default=False)
     ] = None,

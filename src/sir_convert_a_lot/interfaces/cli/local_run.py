@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from sir_convert_a_lot.bootstrap import convert_local
 from sir_convert_a_lot.domain.errors import SirConvertError
 from sir_convert_a_lot.domain.job import JobStage, JobStatus
-from sir_convert_a_lot.interfaces.cli.manifest import Outcome
 from sir_convert_a_lot.interfaces.cli.options import Wish
+from sir_convert_a_lot.interfaces.cli.outcome import Outcome, OutputNotWritten, failed, is_common
 from sir_convert_a_lot.interfaces.cli.progress_display import ProgressDisplay
-from sir_convert_a_lot.interfaces.cli.remote_run import OutputNotWritten, failed, is_common
 from sir_convert_a_lot.interfaces.cli.sources import Document
 from sir_convert_a_lot.interfaces.client.answers import ProgressView
 from sir_convert_a_lot.settings import Settings

@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sir_convert_a_lot.domain.errors import SirConvertError
-from sir_convert_a_lot.interfaces.cli.sources import Document
+from sir_convert_a_lot.interfaces.cli.outcome import Outcome
 
 MANIFEST_NAME = "sir_convert_a_lot_manifest.json"
-JOB_TIMEOUT = "job_timeout"  # --max-poll-seconds passed; the job itself goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +28,19 @@ class Entry:
     error_code: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one document; more than the manifest keeps."""
-
-    document: Document
-    status: str  # a value of job.JobStatus
-    job_id: str | None = None
-    error: SirConvertError | None = None
-    error_code: str | None = None
-    backend_used: str | None = None
-    acceleration_used: str | None = None
-    pages: int | None = None
-    elapsed_s: float | None = None
-    warnings: tuple[str, ...] = field(default=())
-
-    @property
-    def has_succeeded(self) -> bool:
-        return self.status == "succeeded"
-
-    def entry(self) -> Entry:
-        return Entry(
-            source_file_path=str(self.document.pdf),
-            job_id=self.job_id,
-            status=self.status,
-            output_path=str(self.document.output) if self.has_succeeded else None,
-            error_code=self.error_code,
-        )
+def entry_of(outcome: Outcome) -> Entry:
+    return Entry(
+        source_file_path=str(outcome.document.pdf),
+        job_id=outcome.job_id,
+        status=outcome.status,
+        output_path=str(outcome.document.output) if outcome.has_succeeded else None,
+        error_code=outcome.error_code,
+    )
 
 
 def entries_of(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Sorted by source path."""
-    return sorted((asdict(outcome.entry()) for outcome in outcomes), key=lambda entry: str(entry["source_file_path"]))
+    return sorted((asdict(entry_of(outcome)) for outcome in outcomes), key=lambda entry: str(entry["source_file_path"]))
 
 
 def write_manifest(output_dir: Path, outcomes: Iterable[Outcome]) -> Path:

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from sir_convert_a_lot.interfaces.cli.manifest import JOB_TIMEOUT, Outcome
+from sir_convert_a_lot.interfaces.cli.outcome import JOB_TIMEOUT, Outcome
 from sir_convert_a_lot.interfaces.cli.sources import Document
 from sir_convert_a_lot.interfaces.cli.talk import explain, say
 from sir_convert_a_lot.interfaces.client.answers import ProgressView
@@ -41,7 +41,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     """What is worth reading about a finished document."""
     name = outcome.document.shown
     if outcome.has_succeeded:
-        pages = f"{outcome.pages} pages" if outcome.pages is not None else "converted"
+        pages = "converted" if outcome.pages is None else f"{outcome.pages} page{'' if outcome.pages == 1 else 's'}"
         elapsed = f" in {outcome.elapsed_s:.1f} s" if outcome.elapsed_s is not None else ""
         line = f"{name}: {pages}{elapsed} by {outcome.backend_used} on {outcome.acceleration_used}"
         return [line, *(f"{name}: warning: {warning}" for warning in outcome.warnings)]

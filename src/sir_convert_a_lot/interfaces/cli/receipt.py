@@ -23,6 +23,8 @@ def receipt(
     with connect(service_url, api_key) as client:
         result = client.result(job)
     if not isinstance(result, ResultView):
+        if as_json:
+            answer_json({"job_id": job, "status": result.status.value, "execution": None})
         say(f"{job} is still {result.status.value}; a receipt is written when it has succeeded")
         return ExitCode.STILL_RUNNING
     if result.execution is None:

@@ -14,36 +14,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sir_convert_a_lot.domain.errors import (
-    AuthInvalidApiKey,
-    GpuNotAvailable,
     InternalError,
     JobExpired,
     JobNotCancelable,
     JobNotFound,
-    JobNotSucceeded,
     RetryLaterError,
     SirConvertError,
-    ValidationError,
 )
 from sir_convert_a_lot.domain.job import JobStatus
 from sir_convert_a_lot.interfaces.cli.interrupts import Interrupts
-from sir_convert_a_lot.interfaces.cli.manifest import JOB_TIMEOUT, Outcome
 from sir_convert_a_lot.interfaces.cli.options import Wish
+from sir_convert_a_lot.interfaces.cli.outcome import JOB_TIMEOUT, Outcome, OutputNotWritten, failed, is_common
 from sir_convert_a_lot.interfaces.cli.progress_display import ProgressDisplay
 from sir_convert_a_lot.interfaces.cli.sources import Document
-from sir_convert_a_lot.interfaces.client.answers import JobView, ResultView
-from sir_convert_a_lot.interfaces.client.refusals import UnrecognisedAnswer
-from sir_convert_a_lot.interfaces.client.service import SHA256_MISMATCH, ServiceClient
+from sir_convert_a_lot.interfaces.client.answers import JobView, ResultView, Submission
+from sir_convert_a_lot.interfaces.client.service import ServiceClient
 from sir_convert_a_lot.interfaces.client.submission import submissions
 
 POLL_S = 1.0  # how old the pages on the screen may be; a change of state is seen at once
 CANCEL_GRACE_S = 10.0  # the contract's 5 s for a worker to be dead, and as much for the answer
-
-
-class OutputNotWritten(SirConvertError):
-    """The Markdown could not be written where it was wanted."""
-
-    code = "output_not_written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +55,7 @@ class RemoteRun:
         self._live: set[str] = set()  # jobs of this run that are not known to have ended
         self._stopped_by: SirConvertError | None = None
         self._interrupted_at: float | None = None
+        self._is_over = threading.Event()
 
     @property
     def stopped_by(self) -> SirConvertError | None:
@@ -74,17 +64,19 @@ class RemoteRun:
 
     def convert(self, documents: Sequence[Document]) -> list[Outcome]:
         """Convert all; one outcome a document, in any order. Returns early on Ctrl-C or a refusal common to all."""
+        outcomes: list[Outcome] = []
         # The second Ctrl-C ends the process without joining these threads (`Interrupts`).
         with ThreadPoolExecutor(self._limits.concurrency, "convert") as threads:
-            futures = [threads.submit(self._outcome_of, document) for document in documents]
+            pending = {threads.submit(self._outcome_of, document) for document in documents}
             try:
-                while wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION).not_done:
+                while pending:
+                    done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
+                    outcomes += [future.result() for future in done]
                     self._cancel_when_interrupted()
-                    if any(future.done() and future.exception() for future in futures):
-                        break
-                return [future.result() for future in futures]
-            finally:
+            finally:  # on a bug in one thread the others must not go on for hours
+                self._is_over.set()
                 threads.shutdown(cancel_futures=True)
+        return outcomes
 
     def _outcome_of(self, document: Document) -> Outcome:
         outcome = self._try_to_convert(document)
@@ -102,23 +94,37 @@ class RemoteRun:
         try:
             outcome = self._convert(document)
         except SirConvertError as error:
-            outcome = failed(document, error)
-            if is_common(error):
-                self._stopped_by = error
+            outcome = self._fail(document, error)
         return replace(outcome, elapsed_s=time.monotonic() - began)
 
     def _convert(self, document: Document) -> Outcome:
         spec = self._wish.spec_for(document.pdf)
         for submission in submissions(self._client, document.pdf, spec):
+            outcome = self._finish(document, submission)
+            if outcome is not None:
+                return outcome
+        raise InternalError("the last submission was made under a fresh key, yet was a replay")
+
+    def _finish(self, document: Document, submission: Submission) -> Outcome | None:
+        """Follow and collect the job; None when a replayed one turns out to be of no use."""
+        job_id = submission.job.job_id
+        try:
             job = self._follow(document, submission.job)
             if job.status is JobStatus.CANCELED and submission.is_replay and not self._interrupts.asked.is_set():
-                continue  # joined a job that was already being canceled
-            try:
-                return self._collect(document, job)
-            except (JobExpired, JobNotFound):
-                if not submission.is_replay:
-                    raise
-        raise InternalError("the last submission was made under a fresh key, yet was a replay")
+                return None  # joined a job that was already being canceled
+            return self._collect(document, job)
+        except (JobExpired, JobNotFound) as error:
+            return None if submission.is_replay else self._fail(document, error, job_id)
+        except SirConvertError as error:
+            return self._fail(document, error, job_id)
+
+    def _fail(self, document: Document, error: SirConvertError, job_id: str | None = None) -> Outcome:
+        if is_common(error):
+            self._stopped_by = error
+        if isinstance(error, RetryLaterError) and job_id is not None:
+            # Out of sight is not failed: the job goes on, and another run finds it.
+            return Outcome(document, JobStatus.RUNNING.value, job_id, error=error, error_code=error.code)
+        return failed(document, error, job_id)
 
     def _follow(self, document: Document, job: JobView) -> JobView:
         """The job when it ended, was waited for long enough, or did not end in time after Ctrl-C."""
@@ -133,7 +139,7 @@ class RemoteRun:
             self._limits.max_poll_s,
             poll_s=POLL_S,
             on_seen=lambda seen: self._display.progressed(document, seen.progress),
-            give_up=self._grace_is_over,
+            give_up=self._gives_up,
         )
         with self._lock:
             self._live.discard(job.job_id)
@@ -170,8 +176,11 @@ class RemoteRun:
         except SirConvertError as error:
             self._display.told(f"could not cancel {job_id}: {error.message}")
 
-    def _grace_is_over(self) -> bool:
-        return self._interrupted_at is not None and time.monotonic() > self._interrupted_at + CANCEL_GRACE_S
+    def _gives_up(self) -> bool:
+        """The run is over, or a canceled job did not end within its grace time."""
+        if self._interrupted_at is None:
+            return self._is_over.is_set()
+        return time.monotonic() > self._interrupted_at + CANCEL_GRACE_S
 
 
 def write_result(client: ServiceClient, result: ResultView, output: Path) -> None:
@@ -180,15 +189,6 @@ def write_result(client: ServiceClient, result: ResultView, output: Path) -> Non
         client.download_markdown(result, output)
     except OSError as error:
         raise OutputNotWritten(f"cannot write {output}: {error.strerror}") from error
-
-
-def is_common(error: SirConvertError) -> bool:
-    """Whether every other document of the run would be refused the same way."""
-    if isinstance(error, ValidationError):  # of the spec, which differs only in the file name
-        return str(error.details.get("field", "")).startswith(("conversion.", "execution.", "retention."))
-    if isinstance(error, UnrecognisedAnswer):
-        return error.details.get("reason") != SHA256_MISMATCH
-    return isinstance(error, AuthInvalidApiKey | GpuNotAvailable | RetryLaterError)
 
 
 def succeeded(document: Document, job: JobView, result: ResultView) -> Outcome:
@@ -201,11 +201,3 @@ def succeeded(document: Document, job: JobView, result: ResultView) -> Outcome:
         pages=job.progress.pages_total,
         warnings=result.warnings,
     )
-
-
-def failed(document: Document, error: SirConvertError, job_id: str | None = None) -> Outcome:
-    """A failure; the code is the service's own word, also where this version has no error of that name."""
-    code = error.details.get("failure_code") or error.details.get("code") or error.code
-    if isinstance(error, JobNotSucceeded) and error.details.get("status") == JobStatus.CANCELED.value:
-        return Outcome(document, JobStatus.CANCELED.value, job_id)
-    return Outcome(document, JobStatus.FAILED.value, job_id, error=error, error_code=str(code))

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NoReturn
 
 from sir_convert_a_lot.interfaces.cli.talk import UsageMistake
 
@@ -67,9 +68,17 @@ def _expand(source: Path, *, recursive: bool) -> Iterator[tuple[Path, PurePath]]
 
 
 def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
+    for here, folders, files in os.walk(folder, onerror=_refuse_unreadable):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         yield from (Path(here, name) for name in files if name.lower().endswith(".pdf") and not name.startswith("."))
+
+
+def _refuse_unreadable(error: OSError) -> NoReturn:
+    """A folder that cannot be read must not pass for an empty one."""
+    raise UsageMistake(
+        f"cannot read the folder {error.filename}: {error.strerror}",
+        details={"field": "SOURCE", "reason": "unreadable"},
+    ) from error
 
 
 def _markdown_name(path: PurePath) -> PurePath:

@@ -5,12 +5,15 @@ Owns the way back from the wire to `domain/errors.py`, by code and never by mess
 
 from __future__ import annotations
 
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from sir_convert_a_lot.domain import errors
 from sir_convert_a_lot.domain.errors import ExitCode, ServiceUnavailable, SirConvertError
+
+if TYPE_CHECKING:
+    import httpx
+
+SHA256_MISMATCH = "sha256_mismatch"  # `details.reason` when a download is not what its result promised
 
 ERRORS_BY_CODE: dict[str, type[SirConvertError]] = {
     kind.code: kind

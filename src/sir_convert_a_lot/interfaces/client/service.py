@@ -37,7 +37,12 @@ from sir_convert_a_lot.interfaces.client.answers import (
     read_page,
     read_result,
 )
-from sir_convert_a_lot.interfaces.client.refusals import UnrecognisedAnswer, error_from_code, error_from_response
+from sir_convert_a_lot.interfaces.client.refusals import (
+    SHA256_MISMATCH,
+    UnrecognisedAnswer,
+    error_from_code,
+    error_from_response,
+)
 from sir_convert_a_lot.interfaces.client.retry import UNREACHABLE, Retrier
 
 DEFAULT_SERVICE_URL = "http://127.0.0.1:18085"
@@ -48,7 +53,6 @@ LONGEST_POLL_S = 20  # the contract's bound of `wait_seconds`
 PAUSE_SHARE = 0.05
 LONGEST_PAUSE_S = 0.25
 READ_LIMIT_S = 60.0  # on top of a long-poll; storing 100 MiB on a slow disk takes a while
-SHA256_MISMATCH = "sha256_mismatch"  # `details.reason` when a download is not what its result promised
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
