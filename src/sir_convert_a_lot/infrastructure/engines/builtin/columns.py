@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, median_size
@@ -21,6 +22,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Lin
 MAX_DEPTH = 4  # of columns in columns: 3 columns need 2
 MAX_CANDIDATES = 12  # gutters tried for one region
 MIN_GUTTER = 0.7  # sizes; LaTeX's \columnsep is 1.0, IEEE's 1.2
+OVERFULL = 0.2  # sizes; what a line too long for its column may leave of the gutter
 WIDE_GUTTER = 2.5  # sizes; text this far apart is not one line of prose
 MIN_LINES = 3  # of text on both sides of a band
 SURE_LINES = 8  # on both sides: enough to expect the same gutter on other pages
@@ -111,7 +113,7 @@ def _best_split(rows: Sequence[Line], known: Sequence[float]) -> tuple[float, li
     best: tuple[tuple[float, float], float, list[_Band]] | None = None
     for x in _candidates(rows, size, region, known):
         is_known = any(abs(x - gutter) < size for gutter in known)
-        bands = _cut(rows, x, MIN_GUTTER * size / 2)
+        bands = _cut(rows, x, size)
         bands = _merge(
             [band if _is_columns(band, size, region, is_known=is_known) else _across(band) for band in bands]
         )
@@ -151,13 +153,13 @@ def _thin_places(rows: Sequence[Line], size: float, region: Box) -> list[float]:
     for (x, step), (next_x, _) in pairwise(events):
         depth += step
         is_inside = x > region.x0 + MIN_SHARE * region.width and next_x < region.x1 - MIN_SHARE * region.width
-        if next_x - x >= MIN_GUTTER * size and is_inside:
+        if next_x - x > OVERFULL * size and is_inside:
             strips.append((depth, (x + next_x) / 2))
     strips.sort()
     return [x for _, x in strips[: MAX_CANDIDATES // 2]]
 
 
-def _cut(rows: Sequence[Line], x: float, half: float) -> list[_Band]:
+def _cut(rows: Sequence[Line], x: float, size: float) -> list[_Band]:
     bands: list[_Band] = []
     left: list[Line] = []
     right: list[Line] = []
@@ -168,8 +170,9 @@ def _cut(rows: Sequence[Line], x: float, half: float) -> list[_Band]:
         left.clear()
         right.clear()
 
-    for row in rows:
-        if any(word.box.x0 < x + half and word.box.x1 > x - half for word in row.words):
+    clear = _clear_rows(rows, x, size)
+    for row, is_clear in zip(rows, clear, strict=True):
+        if not is_clear:
             flush()
             bands.append(_Band(across=row.words))
             continue
@@ -179,6 +182,31 @@ def _cut(rows: Sequence[Line], x: float, half: float) -> list[_Band]:
                 lines.append(Line(tuple(words), enclose([word.box for word in words])))
     flush()
     return bands
+
+
+def _clear_rows(rows: Sequence[Line], x: float, size: float) -> list[bool]:
+    """Which rows keep clear of the gutter at `x`.
+
+    A row with a gap there no wider than a space may be one line of prose; alone between clear rows it is an overfull
+    line of a column.
+    """
+    gaps = [_gap_at(row, x) for row in rows]
+    wide = [gap >= MIN_GUTTER * size for gap in gaps]
+    clear = list(wide)
+    for index, gap in enumerate(gaps):
+        is_alone = all(wide[near] for near in (index - 1, index + 1) if 0 <= near < len(wide))
+        if not wide[index] and gap > OVERFULL * size and is_alone:
+            clear[index] = True
+    return clear
+
+
+def _gap_at(row: Line, x: float) -> float:
+    """How wide the space around `x` is; negative where a word stands on it. Beside the row's ends it counts double."""
+    before = max((word.box.x1 for word in row.words if word.box.x0 < x), default=-inf)
+    after = min((word.box.x0 for word in row.words if word.box.x0 >= x), default=inf)
+    if before > x:
+        return x - before
+    return 2 * min(x - before, after - x) if inf in {-before, after} else after - before
 
 
 def _is_columns(band: _Band, size: float, region: Box, *, is_known: bool) -> bool:

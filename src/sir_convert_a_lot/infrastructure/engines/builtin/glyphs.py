@@ -32,13 +32,19 @@ PRIVATE_USE = {
     0xF0FC: "✓", 0xF06E: "■", 0xF06C: "●", 0xF02D: "-", 0xF020: " ", 0xF0DE: "⇒", 0xF0B0: "°", 0xF0B1: "±",
 }  # fmt: skip
 LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+# Fonts of TeX without ToUnicode: pdfium gives their codes, which no other text has. T1 (Cork) encoding, then OT1.
+CORK = {
+    0x10: "“", 0x11: "”", 0x12: "„", 0x13: "«", 0x14: "»", 0x15: "–", 0x16: "—",
+    0x1B: "ff", 0x1C: "fi", 0x1D: "fl", 0x1E: "ffi", 0x1F: "ffl",
+}  # fmt: skip
+OLD_TEX = {0x0B: "ff", 0x0C: "fi", 0x0E: "ffi", 0x0F: "ffl"}
 # Accents that old TeX fonts draw as characters of their own over the letter.
 ACCENTS = {
     "´": "\u0301", "`": "\u0300", "¨": "\u0308", "ˆ": "\u0302", "˜": "\u0303", "¯": "\u0304", "˘": "\u0306",
     "˙": "\u0307", "¸": "\u0327", "ˇ": "\u030c", "˚": "\u030a", "˝": "\u030b",
 }  # fmt: skip
 HYPHEN_AT_LINE_END = 2  # pdfium's code for a hyphen it takes for one of hyphenation
-SPACES = frozenset((9, 10, 11, 12, 13, 32, 0xA0, 0x3000, 0x202F, 0x205F, *range(0x2000, 0x200B)))
+SPACES = frozenset((9, 10, 13, 32, 0xA0, 0x3000, 0x202F, 0x205F, *range(0x2000, 0x200B)))
 NOTHING = frozenset((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 
 
@@ -81,8 +87,8 @@ def read_words(page: Any, space: PageSpace) -> PageText:
         text_page.close()
     visible = [glyph for glyph in glyphs if not glyph.run.is_invisible]
     glyphs = visible or glyphs
-    unmapped = sum(UNMAPPED in glyph.text for glyph in glyphs)
-    return PageText(tuple(_group_into_words(_join_accents(glyphs))), space, turned, unmapped)
+    words = tuple(_group_into_words(_join_accents(glyphs)))
+    return PageText(words, space, turned, sum(word.text.count(UNMAPPED) for word in words))
 
 
 def _upright(glyphs: list[_Glyph], text_page: Any, space: PageSpace) -> tuple[list[_Glyph], PageSpace, int]:
@@ -134,6 +140,10 @@ def _spell(code: int) -> str:
         return "-"
     if code in LIGATURES:
         return LIGATURES[code]
+    if code in CORK:
+        return CORK[code]
+    if code in OLD_TEX:
+        return OLD_TEX[code]
     if 0xE000 <= code <= 0xF8FF:
         return PRIVATE_USE.get(code, UNMAPPED)
     if code < 32 or code in {0xFFFE, 0xFFFF} or 0x7F <= code < 0xA0 or code > 0x10FFFF or 0xD800 <= code < 0xE000:

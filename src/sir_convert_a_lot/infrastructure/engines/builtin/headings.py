@@ -23,10 +23,16 @@ LARGER = 1.12  # times the body's size: a heading by size alone
 MUCH_LARGER = 1.4  # times the body's size: a heading even where it is a sentence
 MAX_LINES = 4
 MAX_CHARACTERS = 250
+MAX_TITLE = 120  # characters of a heading that only its weight or number tells
 MAX_LEVEL = 6
 SMALLER = 0.93  # times the body's size: notes
 NUMBERED = re.compile(
     r"^(?:(\d{1,2}(?:\.\d{1,2}){0,4})\.?|([IVX]{1,5})\.|([A-Z])(?:\.(\d{1,2}))?\.?|Appendix [A-Z]\.?)\s+\S"
+)
+SECTION_NAME = re.compile(
+    r"^(?:\d{1,2}\.?\s+)?(?:abstract|introduction|conclusions?|references|bibliography|acknowledge?ments?|keywords|"
+    r"table of contents|contents|appendix(?: [A-Z])?)$",
+    re.IGNORECASE,
 )
 CAPTION = re.compile(
     r"^(?:Figure|Fig\.|Table|Tab\.|Algorithm|Listing|Scheme|Plate|Box)\s*\d+(?:\.\d+)*\s*[.:|–—-]", re.IGNORECASE
@@ -59,6 +65,10 @@ def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
     """The blocks of a document, in the order given. Paragraphs must be those of the whole document."""
     typography = Typography(paragraphs)
     headings = [_is_heading(paragraph, typography) for paragraph in paragraphs]
+    numbers = {_number(paragraph.text) for paragraph, yes in zip(paragraphs, headings, strict=True) if yes}
+    headings = [
+        yes or _is_numbered_like(paragraph, numbers) for paragraph, yes in zip(paragraphs, headings, strict=True)
+    ]
     levels = _Levels([paragraph for paragraph, is_heading in zip(paragraphs, headings, strict=True) if is_heading])
     blocks: list[Block] = []
     for paragraph, is_heading in zip(paragraphs, headings, strict=True):
@@ -74,14 +84,17 @@ def _is_heading(paragraph: Paragraph, typography: Typography) -> bool:
         return False
     if CAPTION.match(text) or starts_reference(text):
         return False
+    if SECTION_NAME.match(text):
+        return True
     size = paragraph.font.size_pt
     if size >= LARGER * typography.body_size:
-        return size >= MUCH_LARGER * typography.body_size or not (text.endswith(".") and paragraph.line_count > 1)
+        is_sentence = paragraph.line_count > 1 and text.endswith(".") and not paragraph.font.is_bold
+        return size >= MUCH_LARGER * typography.body_size or not is_sentence
     if sum(map(str.isalpha, text)) < 2:
         return False
     if typography.is_bold_body or not paragraph.font.is_bold or size < SMALLER * typography.body_size:
         return False
-    return paragraph.line_count <= 2 and not text.endswith((".", ",", ";", ":")) and len(text) <= 120
+    return paragraph.line_count <= 2 and not text.endswith((".", ",", ";", ":")) and len(text) <= MAX_TITLE
 
 
 def numbering_depth(text: str) -> int:
@@ -92,6 +105,26 @@ def numbering_depth(text: str) -> int:
     if match.group(1):
         return match.group(1).count(".") + 1
     return 2 if match.group(4) else 1
+
+
+def _number(text: str) -> str:
+    """The number of a heading, 3.1 of "3.1. Data"; empty without an Arabic number."""
+    match = NUMBERED.match(text)
+    return (match.group(1) or "") if match else ""
+
+
+def _is_numbered_like(paragraph: Paragraph, numbers: set[str]) -> bool:
+    """A line of its own, numbered below a heading told by its type: "3.1. Data" where there is "3. Method"."""
+    number = _number(paragraph.text)
+    parent = number.rpartition(".")[0]
+    return (
+        bool(parent)
+        and parent in numbers
+        and paragraph.table is None
+        and paragraph.line_count <= 2
+        and len(paragraph.text) <= MAX_TITLE
+        and not paragraph.text.endswith((".", ",", ";", ":"))
+    )
 
 
 class _Levels:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from statistics import median
 
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Word
 
 OPEN_LINES = 6  # how many of the last lines may still take a word; superscripts and fractions need two or three
 DROP_CAP_RATIO = 1.8  # a word this much larger than a line joins it only on the same baseline
+LETTERSPACED = 5  # single letters in a row: fewer may be variables or initials
 SUPERSCRIPT_SIZE, SUPERSCRIPT_RISE = 0.85, 0.15  # of the line's main size: smaller than, and raised by
 
 
@@ -76,6 +78,8 @@ def _is_raised(word: Word, main: Word) -> bool:
 
 def read_line(words: Sequence[Word]) -> str:
     """The line's text: one space between words, none where a word is glued to the one before it."""
+    if _is_letterspaced(words):
+        return _read_letterspaced(words)
     parts: list[str] = []
     last: Word | None = None
     for word in words:
@@ -84,6 +88,18 @@ def read_line(words: Sequence[Word]) -> str:
         parts.append(word.text)
         last = word
     return "".join(parts)
+
+
+def _is_letterspaced(words: Sequence[Word]) -> bool:
+    """Whether the line is a title set like "A B S T R A C T"."""
+    return len(words) >= LETTERSPACED and all(len(word.text) == 1 and word.text.isalpha() for word in words)
+
+
+def _read_letterspaced(words: Sequence[Word]) -> str:
+    gaps = [after.box.x0 - word.box.x1 for word, after in pairwise(words)]
+    usual = median(gaps)
+    spaces = ["", *(" " if gap > 1.6 * usual else "" for gap in gaps)]
+    return "".join(space + word.text for space, word in zip(spaces, words, strict=True))
 
 
 def _continues(last: Word, word: Word) -> bool:
