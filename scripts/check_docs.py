@@ -196,7 +196,7 @@ def problems_of_links() -> list[str]:
 
 def problems_of_cli_reference() -> list[str]:
     from sir_convert_a_lot.interfaces.cli.app import app
-    from sir_convert_a_lot.interfaces.cli.manifest import JOB_TIMEOUT
+    from sir_convert_a_lot.interfaces.cli.outcome import JOB_TIMEOUT
 
     text = CLI_REFERENCE.read_text(encoding="utf-8")
     return [
