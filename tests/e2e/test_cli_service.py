@@ -107,6 +107,7 @@ def test_a_folder_becomes_markdown_and_a_second_run_reuses_every_job(cli: Cli, t
     manifest, listed = (out / MANIFEST_NAME).read_bytes(), cli("list", "--json").stdout
     second = cli(*command)
     assert second.returncode == ExitCode.OK
+    assert second.stderr.count("reused") == 3  # each document, and the sum
     assert (out / MANIFEST_NAME).read_bytes() == manifest
     assert cli("list", "--json").stdout == listed
 
@@ -128,6 +129,8 @@ def test_without_a_gpu_the_default_policy_is_refused_with_cause_and_remedy(
     told = json.loads(probed.stdout)
     if told["is_available"]:
         pytest.skip("this machine has a GPU that is proven")
+    could_tell = told["cause"] != "probe_incomplete"
+    assert probed.returncode == (ExitCode.FAILED if could_tell else ExitCode.UNKNOWN)
     done = cli("convert", EXAMPLES / "digital.pdf", "-o", tmp_path, *how)
     assert done.returncode == ExitCode.GPU_NOT_AVAILABLE
     assert not done.stdout

@@ -146,10 +146,13 @@ def _keep_manifest(output_dir: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def _sum_up(outcomes: Sequence[Outcome], elapsed_s: float) -> str:
-    """One line: "3 documents in 4.0 s: 2 succeeded, 1 failed; 40 pages, 10.0 pages/s"."""
+    """One line: "3 documents in 4.0 s: 2 succeeded, 1 failed (1 reused); 40 pages, 10.0 pages/s"."""
+    reused = sum(outcome.is_reused for outcome in outcomes)
     counts = Counter(outcome.status for outcome in outcomes)
-    pages = sum(outcome.pages or 0 for outcome in outcomes)
+    pages = sum(outcome.pages or 0 for outcome in outcomes if not outcome.is_reused)
     states = ", ".join(f"{counts[status]} {status}" for status in JobStatus if counts[status])
+    if reused:
+        states += f" ({reused} reused)"
     return f"{len(outcomes)} documents in {elapsed_s:.1f} s: {states}; {pages} pages, {pages / elapsed_s:.1f} pages/s"
 
 
@@ -174,6 +177,7 @@ def _details(outcome: Outcome) -> dict[str, object]:
         "backend_used": outcome.backend_used,
         "acceleration_used": outcome.acceleration_used,
         "pages": outcome.pages,
+        "is_reused": outcome.is_reused,
         "elapsed_s": None if outcome.elapsed_s is None else round(outcome.elapsed_s, 3),
         "warnings": list(outcome.warnings),
         "error": None if outcome.error is None else error_object(outcome.error),

@@ -43,6 +43,7 @@ class Outcome:
     acceleration_used: str | None = None
     pages: int | None = None
     elapsed_s: float | None = None
+    is_reused: bool = False  # an earlier run had converted it: its pages are not this run's work
     warnings: tuple[str, ...] = ()
 
     @property

@@ -42,7 +42,9 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     name = outcome.document.shown
     if outcome.has_succeeded:
         pages = "converted" if outcome.pages is None else f"{outcome.pages} page{'' if outcome.pages == 1 else 's'}"
-        elapsed = f" in {outcome.elapsed_s:.1f} s" if outcome.elapsed_s is not None else ""
+        elapsed = "" if outcome.elapsed_s is None else f" in {outcome.elapsed_s:.1f} s"
+        if outcome.is_reused:
+            elapsed = f", reused {outcome.job_id},"
         line = f"{name}: {pages}{elapsed} by {outcome.backend_used} on {outcome.acceleration_used}"
         return [line, *(f"{name}: warning: {warning}" for warning in outcome.warnings)]
     if outcome.error_code == JOB_TIMEOUT:
@@ -140,7 +142,7 @@ class BarDisplay:
             task = self._tasks.pop(outcome.document, None)
             if task is not None:
                 self._bars.remove_task(task)
-            if outcome.pages is not None:
+            if outcome.pages is not None and not outcome.is_reused:
                 self._pages[outcome.document] = outcome.pages
             self._note_rate()
             self._bars.advance(self._run)

@@ -112,7 +112,8 @@ class RemoteRun:
             job = self._follow(document, submission.job)
             if job.status is JobStatus.CANCELED and submission.is_replay and not self._interrupts.asked.is_set():
                 return None  # joined a job that was already being canceled
-            return self._collect(document, job)
+            is_reused = submission.is_replay and submission.job.status is JobStatus.SUCCEEDED
+            return self._collect(document, job, is_reused=is_reused)
         except (JobExpired, JobNotFound) as error:
             return None if submission.is_replay else self._fail(document, error, job_id)
         except SirConvertError as error:
@@ -145,12 +146,12 @@ class RemoteRun:
             self._live.discard(job.job_id)
         return last
 
-    def _collect(self, document: Document, job: JobView) -> Outcome:
+    def _collect(self, document: Document, job: JobView, *, is_reused: bool) -> Outcome:
         if job.status is JobStatus.SUCCEEDED:
             result = self._client.result(job.job_id)
             if isinstance(result, ResultView):
                 write_result(self._client, result, document.output)
-                return succeeded(document, job, result)
+                return replace(succeeded(document, job, result), is_reused=is_reused)
         if job.status is JobStatus.FAILED:
             return failed(document, self._client.failure(job.job_id), job.job_id)
         if job.status is JobStatus.CANCELED or self._interrupts.asked.is_set():
