@@ -78,6 +78,7 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
         lock = RootLock(settings.storage_root)
         lock.take()
         stack.callback(lock.release)
+        files.clear_staging()
         inspector = ChildInspector(settings.inspection_limit_s, settings.max_pages)
         stack.push_async_callback(inspector.close)
         warming = asyncio.create_task(inspector.warm_up())

@@ -49,6 +49,11 @@ class StoredFiles:
                 "Name another one with CONVERTER_STORAGE_ROOT, or mend its permissions or free space."
             ) from error
 
+    def clear_staging(self) -> None:
+        """Delete what attempts of an earlier run left. Only for who holds the root's lock, before any job runs."""
+        for left in self._staging.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
+
     def new_upload_path(self) -> Path:
         return self._uploads / f"{uuid4().hex}.pdf"
 

@@ -1,8 +1,9 @@
-"""Take the next jobs off DBOS's queue now, instead of at its next poll.
+"""Take the next jobs off DBOS's queue now, instead of at DBOS's next poll.
 
-DBOS polls its queues; at 0.1 s that alone adds about 105 ms to every job. The same claim that its poller makes is made
-here as soon as a job was queued or a worker came free: one transaction that moves a row from ENQUEUED to PENDING, so a
-job cannot be claimed twice however the two interleave. The poller stays on as the safety net.
+DBOS polls its queues; at 0.1 s that alone adds about 105 ms to every job. The claim that its poller makes is made here
+instead, as soon as a job was queued or a worker came free: one transaction that moves rows from ENQUEUED to PENDING, by
+priority and age. DBOS's own poller is told not to listen to the queue (`runtime`), so that jobs are claimed by one
+hand, and never more of them than there are workers.
 
 DBOS has no public call for this. The private names here are of dbos 3.4.0, which is pinned exactly; a test holds
 them.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +36,11 @@ logger = logging.getLogger(__name__)
 
 WORKFLOW = "convert_job"
 QUEUE = "convert"
-# The dispatcher does not wait for DBOS's poller; it only picks up what a crash in between left behind.
-POLL_EVERY_S = 1.0
+# The dispatcher is told of every job; looking unasked picks up what DBOS's recovery puts back into the queue.
+LOOK_EVERY_S = 1.0
+# A job that was running at that many deaths of the service may be what killed it: from then on jobs run one at a time,
+# so that it takes no other down with it, until it ended.
+SUSPECT_AFTER_STARTS = 2
 
 # Asks the policy again: returns the request as it may run now, or raises why it may not.
 CheckAgain = Callable[[JobRequest], Awaitable[JobRequest]]
@@ -74,6 +78,7 @@ class Execution:
     _waiting: dict[str, tuple[int, datetime, str]] = field(default_factory=dict)
     _claimed: set[str] = field(default_factory=set)  # taken off the queue, and not yet done with their worker
     _released: set[str] = field(default_factory=set)  # done with their worker while a claim was under way
+    _suspects: set[str] = field(default_factory=set)
     _running: dict[str, _Running] = field(default_factory=dict)
     _steps: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     _workflows: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -102,13 +107,13 @@ class Execution:
         queue = await DBOS.register_queue_async(
             QUEUE,
             worker_concurrency=self.pool.size,
-            polling_interval_sec=POLL_EVERY_S,
             on_conflict="always_update",
         )
         rows = await DBOS.list_workflows_async(name=WORKFLOW, status=["ENQUEUED", "PENDING"], load_output=False)
         for row in rows:
-            if row.workflow_id not in self._steps:
-                self.expect(request_of(row), row.priority or 0)
+            self.expect(request_of(row), row.priority or 0)
+            if (row.recovery_attempts or 0) >= SUSPECT_AFTER_STARTS:
+                self._suspects.add(row.workflow_id)
         self._dispatcher = asyncio.create_task(self._dispatch(queue), name="dispatcher")
         self.poke()
 
@@ -165,15 +170,17 @@ class Execution:
 
     async def _dispatch(self, queue: Queue) -> None:
         while True:
-            await self._wanted.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), LOOK_EVERY_S)
             self._wanted.clear()
-            if len(self._claimed) >= self.pool.size:
+            room = (1 if self._suspects else self.pool.size) - len(self._claimed)
+            if room <= 0:
                 continue
             self._released.clear()
             try:
-                started, given_up = await asyncio.to_thread(claim_next, queue, len(self._claimed))
+                started, given_up = await asyncio.to_thread(claim_next, queue, self.pool.size - room)
             except (SQLAlchemyError, dbos_error.DBOSException):
-                logger.exception("could not take the next job: the next poke, or DBOS's own poller, tries again")
+                logger.exception("could not take the next job, trying again soon")
                 continue
             # A short job may be over before this thread's answer arrives.
             self._claimed.update(set(started) - self._released)
@@ -193,6 +200,7 @@ class Execution:
 
     def _ended(self, job_id: str) -> None:
         self.forget(job_id)
+        self._suspects.discard(job_id)
         self._release(job_id)
         self.changes.announce(job_id)
         if self.settle is not None:

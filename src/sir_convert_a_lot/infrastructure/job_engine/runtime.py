@@ -69,6 +69,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 async def running(root: Path, execution: Execution) -> AsyncIterator[None]:
     """DBOS launched on `root` with the workflow of `execution`, jobs being dispatched."""
     configure(root)
+    DBOS.listen_queues([])  # `claims` takes jobs off the queue, DBOS's poller would only add its interval
     execution.register()
     try:
         # From the event loop's own thread, though it blocks for some 0.1 s: DBOS adopts the loop it is launched in, so

@@ -1,6 +1,7 @@
-"""A service in a process of its own that a test can kill: `serve_jobs.py ROOT submit NAME… ` or `serve_jobs.py ROOT wait`.
+"""A service in a process of its own that a test can kill.
 
-Prints one JSON line for every job it knows: after `submit`, as it was admitted; after `wait`, as it ended.
+`serve_jobs.py ROOT submit NAME…` admits jobs and stays; `serve_jobs.py ROOT wait` ends when every job has. Prints one
+JSON line for every job it knows: after `submit`, as it was admitted; after `wait`, as it ended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ async def run(root: Path, command: str, names: list[str]) -> None:
         if command == "submit":
             for name in names:
                 tell((await service.admission.admit(make_submission(service, name))).record)
-            print("submitted", flush=True)
+            sys.stdout.write("submitted\n")
+            sys.stdout.flush()
             await asyncio.sleep(600)
         else:
             await wait_for_all(service)
@@ -38,7 +40,8 @@ async def wait_for_all(service: Service) -> None:
 def tell(record: JobRecord) -> None:
     code = record.failure.code if record.failure else None
     told = {"job_id": record.job_id, "status": record.status.value, "attempt": record.attempt, "code": code}
-    print(json.dumps(told), flush=True)
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
