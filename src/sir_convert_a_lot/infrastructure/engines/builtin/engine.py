@@ -24,20 +24,17 @@ from sir_convert_a_lot.infrastructure.engines.builtin.headings import classify
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import mend_all
 from sir_convert_a_lot.infrastructure.engines.builtin.layout import lay_out
 from sir_convert_a_lot.infrastructure.engines.builtin.lists import nest
-from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page, Paragraph, Table
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page, Paragraph
 from sir_convert_a_lot.infrastructure.engines.builtin.parsing import PageUnreadable, PdfFile, parse_page
 from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
 from sir_convert_a_lot.infrastructure.engines.builtin.quality import TextQuality
 from sir_convert_a_lot.infrastructure.engines.builtin.render import render
+from sir_convert_a_lot.infrastructure.engines.builtin.tables import find_tables
 from sir_convert_a_lot.infrastructure.engines.ocr import PageOcr
 
 BATCH_PAGES = 32  # held with all their words at once: about 200 KB for a page of 500 words
 # What a broken font or impossible geometry of one page may raise. Anything else is a bug of ours and fails the job.
 PAGE_ERRORS = (PageUnreadable, ArithmeticError, LookupError, ValueError)
-
-
-def find_tables(_page: Page) -> tuple[Table, ...]:
-    return ()
 
 
 class BuiltinEngine:

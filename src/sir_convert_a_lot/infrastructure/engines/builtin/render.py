@@ -1,16 +1,16 @@
 """Blocks written as Markdown (CommonMark with GitHub's tables).
 
 Owns escaping: text that would mean something to a Markdown parser is escaped, and nothing else is, so that the source
-reads like the page. Refuses to reorder, join or judge blocks.
+reads like the page. Refuses to reorder, join or judge blocks; cells are written by `tables`.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 
-from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Block, BlockKind, Cell, Table
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Block, BlockKind
+from sir_convert_a_lot.infrastructure.engines.builtin.tables import render_table
 
 PUNCTUATION = r"!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~"
 INLINE = (
@@ -86,34 +86,3 @@ def _render_code(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
-
-
-def render_table(table: Table) -> str:
-    """A pipe table; HTML where cells span, which pipes cannot say."""
-    if any(cell.row_span > 1 or cell.column_span > 1 for cell in table.cells):
-        return _render_html_table(table)
-    grid = [["" for _ in range(table.columns)] for _ in range(table.rows)]
-    for cell in table.cells:
-        grid[cell.row][cell.column] = escape_inline(_one_line(cell.text)).replace("|", "\\|")
-    if not table.has_header:
-        grid.insert(0, ["" for _ in range(table.columns)])
-    lines = ["| " + " | ".join(row) + " |" for row in grid]
-    lines.insert(1, "|" + " --- |" * table.columns)
-    return "\n".join(lines)
-
-
-def _render_html_table(table: Table) -> str:
-    rows: list[list[Cell]] = [[] for _ in range(table.rows)]
-    for cell in sorted(table.cells, key=lambda cell: (cell.row, cell.column)):
-        rows[cell.row].append(cell)
-    lines = ["<table>"]
-    for index, row in enumerate(rows):
-        tag = "th" if table.has_header and index == 0 else "td"
-        lines.append("<tr>" + "".join(_html_cell(cell, tag) for cell in row) + "</tr>")
-    return "\n".join([*lines, "</table>"])
-
-
-def _html_cell(cell: Cell, tag: str) -> str:
-    spans = f' rowspan="{cell.row_span}"' if cell.row_span > 1 else ""
-    spans += f' colspan="{cell.column_span}"' if cell.column_span > 1 else ""
-    return f"<{tag}{spans}>{html.escape(_one_line(cell.text), quote=False)}</{tag}>"
