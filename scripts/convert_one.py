@@ -165,8 +165,8 @@ def only_entry(output: Path) -> dict[str, str]:
 def measured_metadata(service: Service, job_id: str) -> dict[str, Any]:
     """What the service saw: which engine, and which device did the work."""
     _, body = ask(service.port, f"/v1/convert/jobs/{job_id}/result", service.api_key)
-    result: dict[str, Any] = json.loads(body)["result"]
-    return result
+    metadata: dict[str, Any] = json.loads(body)["result"]["conversion_metadata"]
+    return metadata
 
 
 def convert_one(given: str) -> Path:
@@ -176,14 +176,11 @@ def convert_one(given: str) -> Path:
         output = Path(folder) / "output"
         convert(service, pdf, output)
         entry = only_entry(output)
-        result = measured_metadata(service, entry["job_id"])
+        metadata = measured_metadata(service, entry["job_id"])
         made = output / entry["output_path"]
         OUTPUT.mkdir(parents=True, exist_ok=True)
         target = OUTPUT / made.name
         target.write_bytes(made.read_bytes())
-    for warning in result["warnings"]:
-        say(f"Warning: {warning}")
-    metadata = result["conversion_metadata"]
     say(f"Converted by the engine {metadata['backend_used']} on the device {metadata['acceleration_used']}.")
     return target
 
