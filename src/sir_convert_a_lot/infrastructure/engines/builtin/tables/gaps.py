@@ -66,13 +66,30 @@ def _union(one: Extent, other: Extent) -> Extent:
 def join_crossed(lattice: Lattice, words: Sequence[Word]) -> None:
     """Text that runs over a bound between columns, in a word or from word to word, joins the fields beside it."""
     for line in group_into_lines(words):
-        for left, right in pairwise((*line.words, line.words[-1])):
-            is_running = 0 <= right.box.x0 - left.box.x1 < WORD_GAP_EM * left.font.size_pt
-            box = Box(left.box.x0, left.box.y0, right.box.x1 if is_running else left.box.x1, left.box.y1)
+        for box in _running_boxes(line):
             place = lattice.field_at((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
             for column in range(lattice.columns - 1 if place else 0):
-                if place and box.x0 + CROSSED_PT < lattice.xs[column + 1] < box.x1 - CROSSED_PT:
+                if place and _crosses(box, lattice.xs[column + 1]):
                     lattice.missing_down.add((place[0], column))
+
+
+def runs_over(line: Line, bounds: Iterable[float]) -> bool:
+    """Whether text of the line runs over one of the bounds."""
+    boxes = _running_boxes(line)
+    return any(_crosses(box, x) for x in bounds for box in boxes)
+
+
+def _running_boxes(line: Line) -> list[Box]:
+    """The box of each word, up to the end of the next one where only a space is between."""
+    boxes = []
+    for left, right in pairwise((*line.words, line.words[-1])):
+        is_running = 0 <= right.box.x0 - left.box.x1 < WORD_GAP_EM * left.font.size_pt
+        boxes.append(Box(left.box.x0, left.box.y0, right.box.x1 if is_running else left.box.x1, left.box.y1))
+    return boxes
+
+
+def _crosses(box: Box, x: float) -> bool:
+    return box.x0 + CROSSED_PT < x < box.x1 - CROSSED_PT
 
 
 def _extent(chunk: Sequence[Word]) -> Extent:

@@ -19,6 +19,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import cluste
 
 SAME_BASELINE_EM = 0.5
 SPACE_EM = 0.25
+COLUMN_SPACE_PT = 12.0  # between columns as LaTeX sets them, when no drawn bound tells their padding
 MIN_BREAKS = 0.3  # of the pairs of lines in one column; in a cell of several lines each but the last one is full
 # The lines of a band at one height: column -> its line there.
 Level = dict[int, Line]
@@ -68,9 +69,9 @@ def _spanning_labels(band: dict[int, list[Line]]) -> set[int]:
 
 
 def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool) -> list[float]:
-    breaks = [_breaks(above, below, widths) for above, below in pairwise(levels)]
-    if len(levels) < 2 or not _are_rows(levels, breaks, is_open=is_open):
+    if len(levels) < 2 or not _are_rows(levels, widths, is_open=is_open):
         return []
+    breaks = [_breaks(above, below, widths) for above, below in pairwise(levels)]
     return [
         (max(line.box.y1 for line in above.values()) + min(line.box.y0 for line in below.values())) / 2
         for above, below, found in zip(levels, levels[1:], breaks, strict=False)
@@ -78,13 +79,21 @@ def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool) ->
     ]
 
 
-def _are_rows(levels: Sequence[Level], breaks: Sequence[dict[int, bool]], *, is_open: bool) -> bool:
+def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: bool) -> bool:
     """Whether lines ended early often enough, and in enough columns, that no cell runs over all of them."""
-    apart = {column for found in breaks for column, is_break in found.items() if is_break}
-    pairs = [is_break for found in breaks for is_break in found.values()]
+    columns = {column for level in levels for column in level}
+    breaks = {
+        column: [
+            _ends_early(above, below, widths.get(column, 0.0))
+            for above, below in pairwise([level[column] for level in levels if column in level])
+        ]
+        for column in columns
+    }
+    pairs = [is_break for found in breaks.values() for is_break in found]
+    apart = sum(any(found) for found in breaks.values())
     if sum(pairs) < MIN_BREAKS * len(pairs):
         return False
-    return bool(apart or not pairs) if is_open else len(apart) >= 2 and _is_full(levels)
+    return bool(apart or not pairs) if is_open else apart >= 2 and _is_full(levels)
 
 
 def _levels_of(lattice: Lattice, row: int, band: dict[int, list[Line]]) -> list[Level]:
@@ -114,21 +123,25 @@ def _text_widths(lattice: Lattice, lines: dict[tuple[int, int], list[Line]]) -> 
     widths: dict[int, float] = {}
     for column, found in by_column.items():
         padding = max(0.0, min(line.box.x0 for line in found) - lattice.xs[column])
-        room = lattice.xs[column + 1] - lattice.xs[column] - 2 * padding if lattice.is_measured else 0.0
+        spare = 2 * padding if lattice.is_measured else COLUMN_SPACE_PT
+        room = lattice.xs[column + 1] - lattice.xs[column] - spare
         widths[column] = max(room, *(line.box.width for line in found))
     return widths
 
 
 def _breaks(above: Level, below: Level, widths: dict[int, float]) -> dict[int, bool]:
     """For each column with a line in both: whether the line ended before it had to."""
-    found = {}
-    for column in above.keys() & below.keys():
-        upper, lower = above[column], below[column]
-        first = lower.words[0]
-        needed = upper.box.width + SPACE_EM * first.font.size_pt + first.box.width
-        both_numbers = is_number(read_line(upper.words)) and is_number(read_line(lower.words))
-        found[column] = both_numbers or needed <= widths.get(column, 0.0)
-    return found
+    return {
+        column: _ends_early(above[column], below[column], widths.get(column, 0.0))
+        for column in above.keys() & below.keys()
+    }
+
+
+def _ends_early(upper: Line, lower: Line, room: float) -> bool:
+    """Whether the lower line's first word had room on the upper one, or both are figures."""
+    first = lower.words[0]
+    needed = upper.box.width + SPACE_EM * first.font.size_pt + first.box.width
+    return needed <= room or (is_number(read_line(upper.words)) and is_number(read_line(lower.words)))
 
 
 def _is_full(levels: Sequence[Level]) -> bool:

@@ -16,6 +16,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import middle
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import (
     bounds_between_columns,
     join_crossed,
+    runs_over,
     split_line,
 )
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice, is_drawn
@@ -97,7 +98,7 @@ def _is_cut(above: Rule, below: Rule, words: Sequence[Word]) -> bool:
     if CAPTION.match(read_line(lines[0].words)):
         return True
     if has_columns:
-        crossing = sum(any(_crosses(word.box, seam) for word in line.words for seam in above.seams) for line in lines)
+        crossing = sum(runs_over(line, above.seams) for line in lines)
         if len(lines) == 1:
             return crossing == 1 and height > ROW_HEIGHT_EM * words[0].font.size_pt
         return crossing * 2 > len(lines)
@@ -109,10 +110,6 @@ def _is_cut(above: Rule, below: Rule, words: Sequence[Word]) -> bool:
 def _same_seams(above: Rule, below: Rule) -> bool:
     few, many = sorted((above.seams, below.seams), key=len)
     return all(any(abs(seam - other) <= SAME_END_PT for other in many) for seam in few) and bool(few)
-
-
-def _crosses(box: Box, x: float) -> bool:
-    return box.x0 + 1 < x < box.x1 - 1
 
 
 def lattice_of_stack(stack: Stack, words: Sequence[Word]) -> Lattice:
