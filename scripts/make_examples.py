@@ -114,7 +114,8 @@ def listed(looks: dict[str, ParagraphStyle], items: Sequence[str], kind: str) ->
         start="\u2022" if kind == "bullet" else None,
         bulletFormat=None if kind == "bullet" else "%s.",
         bulletFontName="Times-Roman",
-        leftIndent=18,
+        leftIndent=30,
+        bulletDedent=16,  # the label stands right of the margin, as LaTeX sets it
     )
 
 
