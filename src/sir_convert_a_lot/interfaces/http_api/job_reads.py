@@ -26,7 +26,7 @@ from sir_convert_a_lot.interfaces.http_api.wire import (
     write_job_body,
 )
 
-HEARTBEAT_S = 10  # a comment line, so that proxies keep a quiet stream open
+HEARTBEAT_S = 5  # a comment line, so that proxies keep a quiet stream open
 EVENT_WAIT_S = 20.0
 MAX_LISTED = 200
 

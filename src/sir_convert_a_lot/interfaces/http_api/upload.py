@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
@@ -111,24 +111,23 @@ class _Form:
         self._seen: set[str] = set()
         self._part = _Part()
         self._header_name, self._header_value = b"", b""
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_part_data": self._take_data,
-                "on_header_field": self._take_header_name,
-                "on_header_value": self._take_header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._open_part,
-                "on_end": self._finish,
-            },
-        )
+        with _parsing():
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_part_data": self._take_data,
+                    "on_header_field": self._take_header_name,
+                    "on_header_value": self._take_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._open_part,
+                    "on_end": self._finish,
+                },
+            )
 
     def feed(self, chunk: bytes) -> None:
-        try:
+        with _parsing():
             self._parser.write(chunk)
-        except FormParserError as error:
-            raise _malformed(f"the form cannot be parsed: {error}", "malformed_form") from error
 
     def take_pending(self) -> bytes:
         taken = bytes(self.pending)
@@ -184,6 +183,14 @@ class _Form:
 
     def _finish(self) -> None:
         self.is_complete = True
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as error:
+        raise _malformed(f"the form cannot be parsed: {error}", "malformed_form") from error
 
 
 async def _receive(request: Request, form: _Form, sink: _Sink) -> _Form:
