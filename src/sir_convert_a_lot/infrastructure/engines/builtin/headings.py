@@ -27,7 +27,7 @@ MAX_TITLE = 120  # characters of a heading that only its weight or number tells
 MAX_LEVEL = 6
 SMALLER = 0.93  # times the body's size: notes
 NUMBERED = re.compile(
-    r"^(?:(\d{1,2}(?:\.\d{1,2}){0,4})\.?|([IVX]{1,5})\.|([A-Z])(?:\.(\d{1,2}))?\.?|Appendix [A-Z]\.?)\s+\S"
+    r"^(?:(\d{1,2}(?:\.\d{1,2}){0,4})\.?|([IVX]{1,5})\.|([A-Z])\.(\d{1,2})?\.?|Appendix [A-Z]\.?)\s+\S"
 )
 SECTION_NAME = re.compile(
     r"^(?:\d{1,2}\.?\s+)?(?:abstract|introduction|conclusions?|references|bibliography|acknowledge?ments?|keywords|"
@@ -157,7 +157,8 @@ def _title_style(headings: Sequence[Paragraph]) -> _Style | None:
     """The largest type, when only the first page's title (of two lines or paragraphs at most) is set in it."""
     largest = max((_style(heading) for heading in headings), default=None)
     titles = [heading for heading in headings if _style(heading) == largest]
-    if len(titles) == len(headings) or len(titles) > 2 or any(title.page_index for title in titles):
+    is_section = any(title.page_index or numbering_depth(title.text) for title in titles)
+    if len(titles) == len(headings) or len(titles) > 2 or is_section:
         return None
     return largest
 

@@ -16,11 +16,17 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Paragrap
 BREAK = "\u00ad"
 HYPHENS = "-\u2010\u00ad"
 ADDRESS = re.compile(r"(?:https?://|www\.|doi\.org/)\S*[/.=&?_-]$")  # broken after a sign that ends no sentence there
+LONGEST_ADDRESS = 300  # characters looked at, so that long paragraphs stay linear
 HALF = 4  # letters: shorter halves are syllables of some other word as often as words
 WORD = re.compile(r"[^\W_]+(?:[-\u2010][^\W_]+)*")
 BROKEN = re.compile(rf"([^\W\d_]+(?:[-\u2010][^\W_]+)*){BREAK}([^\W_]+(?:[-\u2010][^\W_]+)*)")
-# Before these a hyphen stands in print anyway; from the prefixes that style guides hyphenate before any word.
-PREFIXES = frozenset(("self", "ex", "non", "quasi", "all", "half", "well", "cross"))
+# After these a hyphen stands in print anyway: prefixes that English style guides hyphenate before any word, and tens.
+PREFIXES = frozenset(
+    (
+        *("self", "ex", "non", "quasi", "all", "half", "well", "cross"),
+        *("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"),
+    )
+)
 
 
 def join_lines(first: str, second: str) -> str:
@@ -29,7 +35,7 @@ def join_lines(first: str, second: str) -> str:
         if second[0].islower():
             return first[:-1] + BREAK + second
         return first.replace("\u00ad", "-") + second
-    if ADDRESS.search(first) and second[:1].isalnum():
+    if ADDRESS.search(first[-LONGEST_ADDRESS:]) and second[:1].isalnum():
         return first + second
     return f"{first} {second}"
 

@@ -20,6 +20,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Fon
 LOOSE = 1.25  # times the usual distance between lines: more begins a paragraph
 WIDEST_LEADING = 2.6  # sizes; double spacing of 1.2 sizes is 2.4
 SINGLE_SPACED = 1.5  # sizes; more, between lines that are not full, is space between paragraphs
+PROSE = 20.0  # sizes: lines of prose are longer, about 40 characters
 INDENT = 0.7  # sizes
 SAME_SIZE = 0.08  # share by which sizes may differ inside a paragraph
 SCRIPT_SIZE = 0.85  # of the line's height: smaller words are indices and say nothing of the line's type
@@ -78,7 +79,7 @@ def _usual_leading(lines: Sequence[_Measured], region: Box) -> float:
     if not steps:
         return 1.25
     middle = median(steps)
-    full = sum(line.line.box.width > 0.8 * region.width for line in lines)
+    full = sum(line.line.box.width > max(0.8 * region.width, PROSE * line.font.size_pt) for line in lines)
     if full > 0.6 * len(lines) and sum(abs(step - middle) < 0.06 * middle for step in steps) > 0.6 * len(steps):
         return middle  # a manuscript set with wide spaces: full lines, evenly apart
     return min(steps[len(steps) // 5], SINGLE_SPACED)

@@ -32,7 +32,7 @@ class PdfFile:
         self.page_count: int = len(self._document)
         if self.page_count == 0:
             self._document.close()
-            raise PdfUnreadable("The PDF has no pages.", details={"reason": "no_pages"})
+            raise _without_pages()
         if self.page_count > max_pages:
             self._document.close()
             raise PdfUnreadable(
@@ -60,11 +60,25 @@ def _open(path: Path) -> Any:
     try:
         return pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
+        if _loads(path):
+            raise _without_pages() from error
         if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
             raise PdfUnreadable(
                 "The PDF is encrypted and needs a password.", details={"reason": "encrypted"}
             ) from error
         raise PdfUnreadable("The file is not a PDF, or it is damaged.", details={"reason": "damaged"}) from error
+
+
+def _loads(path: Path) -> bool:
+    """Whether pdfium itself loads it. pypdfium2 refuses a file without pages, with the error code of an earlier one."""
+    document = pdfium_c.FPDF_LoadDocument(str(path).encode("utf-8", errors="surrogateescape") + b"\x00", None)
+    if document:
+        pdfium_c.FPDF_CloseDocument(document)
+    return bool(document)
+
+
+def _without_pages() -> PdfUnreadable:
+    return PdfUnreadable("The PDF has no pages.", details={"reason": "no_pages"})
 
 
 def parse_page(page: Any, page_index: int) -> Page:
