@@ -6,6 +6,7 @@ state. SQLAlchemy Core, so the same code runs on SQLite and PostgreSQL.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ class SqlLedger:
         self._now = now
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_as_writer)
 
     def prepare(self) -> None:
         with self._transaction() as connection:
@@ -125,9 +127,13 @@ def _is(scope: IdempotencyScope) -> sa.ColumnElement[bool]:
     )
 
 
-def _tune_sqlite(connection: object, _record: object) -> None:
-    """Readers do not wait for a writer; a writer waits for another instead of failing; a commit is on the disk."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "busy_timeout=30000", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """A writer waits for another instead of failing, readers wait for none, and a commit is on the disk."""
+    connection.isolation_level = None  # transactions are begun by `_begin_as_writer`, not by the driver
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_as_writer(connection: sa.Connection) -> None:
+    """SQLite refuses at once to make a writer of a reader whose view is old; so every transaction begins as one."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
