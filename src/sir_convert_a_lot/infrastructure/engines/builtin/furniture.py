@@ -20,6 +20,7 @@ MAX_ROWS = 3  # of furniture at one edge
 NEIGHBOURS = (
     6  # pages to either side in which a header has to come again; chapters change headers, odd pages differ from even
 )
+APART_REPEATED = 0.4  # sizes of empty space between a header that comes again and the body; lines of a text leave 0.2
 APART = 0.9  # sizes of empty space between furniture and body
 SMALLER = 0.97  # of the body's size: print that differs from it
 PAGE_NUMBER = re.compile(
@@ -105,7 +106,7 @@ def _furniture(rows: list[_Row], near: Counter[str], body_size: float) -> list[_
 
 
 def _is_furniture(row: _Row, near: Counter[str], body_size: float) -> bool:
-    if near[row.key]:
+    if near[row.key] and row.gap_pt >= APART_REPEATED * body_size:
         return True
     size = median(word.font.size_pt for word in row.line.words)
     if row.gap_pt < APART * body_size:
