@@ -10,10 +10,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import BREAK
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Cell, Line, Table, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice
 
+TYPOGRAPHIC_HYPHENS = "\u2010\u00ad"
 NUMBER = re.compile(r"[-+−–±~<>≤≥≈]?\s*[$€£¥]?\(?\d[\d.,  ]*\)?\s*(%|[a-zA-Z]{1,2})?([±/–-]\d[\d.,]*)?")
 
 
@@ -36,12 +38,21 @@ def _holds(box: Box, x: float, y: float) -> bool:
 
 
 def join_lines(lines: Sequence[Line]) -> str:
-    """The text of a cell: its lines with a space between, none after a slash or a hyphen inside a word."""
+    """The text of a cell: its lines with a space between, none after a slash or a hyphen inside a word.
+
+    A typographic hyphen was set by whoever broke the line: it is marked for `hyphens.Vocabulary`. An ASCII one stays,
+    since cells are seldom hyphenated and often hold compounds.
+    """
     text = ""
     for line in lines:
         added = read_line(line.words)
-        glued = text.endswith("/") or (text[-1:] == "-" and text[-2:-1].isalnum() and added[:1].islower())
-        text += added if glued or not text else " " + added
+        is_inside_word = text[-2:-1].isalnum() and added[:1].islower()
+        if is_inside_word and text[-1] in TYPOGRAPHIC_HYPHENS:
+            text = text[:-1] + BREAK + added
+        elif not text or text.endswith("/") or (is_inside_word and text[-1] == "-"):
+            text += added
+        else:
+            text += " " + added
     return text
 
 

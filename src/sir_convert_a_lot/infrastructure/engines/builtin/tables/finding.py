@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import BREAK, Vocabulary
+from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Page, Table, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import read_table, words_within
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import bounds_between_columns, join_crossed
@@ -44,7 +46,17 @@ def find_tables(page: Page) -> tuple[Table, ...]:
         if not any(_meet(stack.box, box) for box in taken) and (table := _table_in_stack(stack, page)):
             tables.append(table)
             taken.append(table.box)
-    return tuple(sorted(tables, key=lambda table: (table.box.y0, table.box.x0)))
+    return tuple(sorted((_mend(table, page) for table in tables), key=lambda table: (table.box.y0, table.box.x0)))
+
+
+def _mend(table: Table, page: Page) -> Table:
+    """The table with words that were broken inside a cell decided by the words of the page."""
+    if not any(BREAK in cell.text for cell in table.cells):
+        return table
+    vocabulary = Vocabulary()
+    for line in group_into_lines(page.words):
+        vocabulary.add(read_line(line.words))
+    return replace(table, cells=tuple(replace(cell, text=vocabulary.mend(cell.text)) for cell in table.cells))
 
 
 def _is_inside(box: Box, other: Box) -> bool:

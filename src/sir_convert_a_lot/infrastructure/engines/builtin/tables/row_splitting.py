@@ -18,9 +18,11 @@ from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Latt
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import cluster, nearest
 
 SAME_BASELINE_EM = 0.5
-SPACE_EM = 0.25
+SPACE_EM = 0.35  # a wide space: what fits with it would have fitted
 COLUMN_SPACE_PT = 12.0  # between columns as LaTeX sets them, when no drawn bound tells their padding
-MIN_BREAKS = 0.3  # of the pairs of lines in one column; in a cell of several lines each but the last one is full
+# Of the pairs of lines in one column, how many must end early; in a cell of several lines each but the last is full.
+# Where columns were not drawn their width is guessed, and breaks are missed.
+MIN_BREAKS, MIN_BREAKS_MEASURED = 0.3, 0.5
 # The lines of a band at one height: column -> its line there.
 Level = dict[int, Line]
 
@@ -38,13 +40,14 @@ def split_rows(lattice: Lattice, words: Sequence[Word], *, is_open: bool) -> Lat
             by_place[place].append(word)
     lines = {place: group_into_lines(found) for place, found in by_place.items()}
     widths = _text_widths(lattice, lines)
+    min_breaks = MIN_BREAKS_MEASURED if lattice.is_measured else MIN_BREAKS
     cuts: dict[int, list[float]] = {}
     spanning: set[tuple[int, int]] = set()
     for row in range(lattice.rows):
         band = {column: found for (at, column), found in lines.items() if at == row}
         labels = _spanning_labels(band)
         levels = _levels_of(lattice, row, {column: found for column, found in band.items() if column not in labels})
-        if ys := _cuts_of(levels, widths, is_open=is_open):
+        if ys := _cuts_of(levels, widths, is_open=is_open, min_breaks=min_breaks):
             cuts[row] = ys
             spanning |= {(row, column) for column in labels}
     return _with_cuts(lattice, cuts, spanning)
@@ -68,8 +71,8 @@ def _spanning_labels(band: dict[int, list[Line]]) -> set[int]:
     return labels
 
 
-def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool) -> list[float]:
-    if len(levels) < 2 or not _are_rows(levels, widths, is_open=is_open):
+def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool, min_breaks: float) -> list[float]:
+    if len(levels) < 2 or not _are_rows(levels, widths, is_open=is_open, min_breaks=min_breaks):
         return []
     breaks = [_breaks(above, below, widths) for above, below in pairwise(levels)]
     return [
@@ -79,7 +82,7 @@ def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool) ->
     ]
 
 
-def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: bool) -> bool:
+def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: bool, min_breaks: float) -> bool:
     """Whether lines ended early often enough, and in enough columns, that no cell runs over all of them."""
     columns = {column for level in levels for column in level}
     breaks = {
@@ -91,7 +94,7 @@ def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: boo
     }
     pairs = [is_break for found in breaks.values() for is_break in found]
     apart = sum(any(found) for found in breaks.values())
-    if sum(pairs) < MIN_BREAKS * len(pairs):
+    if sum(pairs) < min_breaks * len(pairs):
         return False
     return bool(apart or not pairs) if is_open else apart >= 2 and _is_full(levels)
 

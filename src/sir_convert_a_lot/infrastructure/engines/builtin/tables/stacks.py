@@ -139,11 +139,15 @@ def _join_across(lattice: Lattice, stack: Stack) -> None:
 
 
 def _join_heads(lattice: Lattice, stack: Stack, words: Sequence[Word]) -> None:
-    """Above a shorter rule stand heads of several columns: each takes the empty fields up to the next head."""
+    """Above a shorter rule stand heads of several columns: each takes the empty fields up to the next head.
+
+    A rule drawn cell by cell is shorter too where a cell beside it goes on; so it tells heads at the table's top alone.
+    """
     filled = {lattice.field_at(*middle(word.box)) for word in words}
+    first_full = next(row for row in range(lattice.rows) if _is_at(lattice, row, stack.full[1:]))
     for rule in stack.partial:
-        row = next((r for r in range(lattice.rows) if abs(lattice.ys[r + 1] - rule.at) <= DOUBLE_RULE_PT), None)
-        if row is None:
+        row = next((row for row in range(lattice.rows) if _is_at(lattice, row, [rule])), None)
+        if row is None or (rule.seams and row >= first_full):
             continue
         covered = [
             column
@@ -154,3 +158,8 @@ def _join_heads(lattice: Lattice, stack: Stack, words: Sequence[Word]) -> None:
         for column, following in pairwise(covered):
             if not rule.seams or (heads and (following not in heads or following <= heads[0])):
                 lattice.missing_down.add((row, column))
+
+
+def _is_at(lattice: Lattice, row: int, rules: Iterable[Rule]) -> bool:
+    """Whether one of the rules is the row's lower bound."""
+    return any(abs(lattice.ys[row + 1] - rule.at) <= DOUBLE_RULE_PT for rule in rules)
