@@ -165,7 +165,7 @@ def succeeded(service: LiveService, pdf: bytes) -> dict[str, Any]:
 
 
 def write_pages(pages: int) -> bytes:
-    """A PDF of so many pages with a line of text each, written by hand; 0 pages is a well-formed PDF without any."""
+    """A PDF of so many pages, each with text enough to need no OCR; of 0 pages it is a well-formed PDF without any."""
     kids = " ".join(f"{4 + 2 * index} 0 R" for index in range(pages))
     bodies = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -173,7 +173,8 @@ def write_pages(pages: int) -> bytes:
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for index in range(pages):
-        text = f"BT /F1 12 Tf 72 720 Td (Page {index + 1} of a paper that is long enough to be watched.) Tj ET"
+        line = f"Page {index + 1} of a paper that is long enough for somebody to watch how it is converted."
+        text = f"BT /F1 12 Tf 72 720 Td ({line}) Tj 0 -14 Td ({line}) Tj 0 -14 Td ({line}) Tj ET"
         bodies += [
             (
                 "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> "
@@ -181,18 +182,16 @@ def write_pages(pages: int) -> bytes:
             ),
             f"<< /Length {len(text)} >>\nstream\n{text}\nendstream",
         ]
-    out, offsets = b"%PDF-1.4\n", []
+    out, offsets = bytearray(b"%PDF-1.4\n"), []
     for number, body in enumerate(bodies, start=1):
         offsets.append(len(out))
         out += f"{number} 0 obj\n{body}\nendobj\n".encode()
     table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    return (
-        out
-        + (
-            f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}"
-            f"trailer\n<< /Size {len(bodies) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n"
-        ).encode()
-    )
+    out += (
+        f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}"
+        f"trailer\n<< /Size {len(bodies) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n"
+    ).encode()
+    return bytes(out)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def test_a_stop_ends_long_polls_and_streams_at_once(
     start: Callable[..., Any], make_pdf: Callable[[int], bytes]
 ) -> None:
     service = start(shutdown_grace_s=0)
-    job = service.submit(make_pdf(5_000)).json()["job"]
+    job = service.submit(make_pdf(3_000)).json()["job"]
     seen: dict[str, Any] = {}
 
     def poll() -> None:
