@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle, pairwise
 
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import GutterMemory, order_regions
@@ -77,6 +78,19 @@ def test_a_superscript_seen_from_the_whole_page_is_judged_again_in_its_column() 
     (line,) = group_into_lines(words)
     again = group_into_lines([word for word in line.words if word.font == SERIF])
     assert not any(word.is_superscript for word in again[0].words)
+
+
+def glued(*words: Word) -> list[Word]:
+    return [words[0], *(replace(word, is_glued=True) for word in words[1:])]
+
+
+def test_indices_are_told_as_plain_text_mathematics() -> None:
+    small = Font("Math", 7)
+    x, two = write("x", 50, 100), write("2", 55, 96, small)
+    d, model, end = write("d", 80, 100), write("model", 85, 101.5, small), write(".", 102.5, 100)
+    assert read_line([*glued(*x, *two), *glued(*d, *model, *end)]) == "x^2 d_model."
+    assert read_line(glued(*write("the", 50, 100), *write("−9", 65, 96, small))) == "the^{−9}"
+    assert read_line(glued(*write("21", 50, 100), *write("st", 60, 96, small))) == "21st"
 
 
 def test_a_letterspaced_title_is_one_word() -> None:

@@ -14,8 +14,12 @@ from statistics import median
 
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Word
 
+DESCENT = 0.2  # of a word's height below its baseline (`page_model.Word`)
+
 OPEN_LINES = 6  # how many of the last lines may still take a word; superscripts and fractions need two or three
 DROP_CAP_RATIO = 1.8  # a word this much larger than a line joins it only on the same baseline
+SCRIPT_SHIFT = 0.08  # sizes between the baselines; TeX lowers an index by 0.15
+ORDINALS = frozenset(("st", "nd", "rd", "th", "°", "º", "ª", "™", "®", "o", "er", "e"))
 LETTERSPACED = 5  # single letters in a row: fewer may be variables or initials
 SUPERSCRIPT_SIZE, SUPERSCRIPT_RISE = 0.85, 0.15  # of the line's main size: smaller than, and raised by
 
@@ -77,17 +81,46 @@ def _is_raised(word: Word, main: Word) -> bool:
 
 
 def read_line(words: Sequence[Word]) -> str:
-    """The line's text: one space between words, none where a word is glued to the one before it."""
+    """The line's text: one space between words, none where a word is glued to the one before it.
+
+    Indices are told as plain-text mathematics tells them, "x^2" and "d_model": "x2" would be something else.
+    """
     if _is_letterspaced(words):
         return _read_letterspaced(words)
+    main = max(words, key=lambda word: word.box.height)
     parts: list[str] = []
-    last: Word | None = None
-    for word in words:
-        if last is not None and not _continues(last, word):
+    held: list[Word] = []  # of one index
+    script = ""
+    for index, word in enumerate(words):
+        is_glued = index > 0 and _continues(words[index - 1], word)
+        if held and is_glued and _script(word, main) == script:
+            held.append(word)
+            continue
+        parts.append(_write_index(held, script))
+        held, script = [], ""
+        if index and not is_glued:
             parts.append(" ")
-        parts.append(word.text)
-        last = word
-    return "".join(parts)
+        if is_glued and (script := _script(word, main)):
+            held = [word]
+        else:
+            parts.append(word.text)
+    return "".join([*parts, _write_index(held, script)])
+
+
+def _script(word: Word, main: Word) -> str:
+    """A caret above the line, an underscore below it, nothing on it."""
+    size = main.font.size_pt
+    drop = word.box.y1 - main.box.y1 + DESCENT * (main.box.height - word.box.height)
+    if word.font.size_pt >= SUPERSCRIPT_SIZE * size or abs(drop) < SCRIPT_SHIFT * size:
+        return ""
+    return "^" if drop < 0 else "_"
+
+
+def _write_index(words: Sequence[Word], script: str) -> str:
+    text = "".join(word.text for word in words)
+    if not text or (script == "^" and text in ORDINALS):
+        return text
+    return f"{script}{text}" if text.isalnum() or len(text) == 1 else f"{script}{{{text}}}"
 
 
 def _is_letterspaced(words: Sequence[Word]) -> bool:

@@ -20,9 +20,9 @@ INLINE = (
     (re.compile(r"&(?=#?\w{1,40};)"), r"\\&"),
     (re.compile(r"\](?=\()"), r"\\]"),
     (re.compile(r"\[(?=\^)"), r"\\["),
-    (re.compile(r"(?<!\s)\*|\*(?!\s)"), r"\\*"),
-    (re.compile(r"(?<![^\W_])_(?!\s)|(?<!\s)_(?![^\W_])"), r"\\_"),
-    (re.compile(r"~(?!\s)|(?<!\s)~"), r"\\~"),
+    (re.compile(r"\*(?!\s|$)"), r"\\*"),  # what cannot open emphasis needs no escape: without an opener nothing closes
+    (re.compile(r"(?<![^\W_])_(?!\s|$)"), r"\\_"),
+    (re.compile(r"~(?!\s|$)"), r"\\~"),
 )
 LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|>|[-+*](?=\s|$)|[-_*=](?=[-_*=\s]*$)|\[(?=[^\]]*\]:)|\|)")
 NUMBER_START = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
