@@ -73,6 +73,12 @@ class LiveService:
         kept = [self.root / name for name in ("jobs", "uploads", "staging")]
         return {str(path.relative_to(self.root)) for folder in kept for path in folder.rglob("*") if path.is_file()}
 
+    def wait_until_idle(self) -> None:
+        """Return once no job is queued or running."""
+        for status in ("queued", "running"):
+            while live := self.client.get(JOBS, params={"status": status}).json()["jobs"]:
+                self.client.get(live[-1]["links"]["self"], params={"wait_seconds": 20})
+
     def stop(self) -> int:
         """Ask it to stop and wait; the exit status."""
         self.client.close()

@@ -28,7 +28,7 @@ KEYED = [
 @pytest.mark.parametrize(("method", "path"), KEYED)
 @pytest.mark.parametrize("key", [None, "", "wrong", "contract-tests-ke", "contract-tests-keyy", "ключ"])
 def test_every_v1_route_refuses_a_missing_or_wrong_key(service: Any, method: str, path: str, key: str | None) -> None:
-    headers = {} if key is None else {"X-API-Key": key.encode()}
+    headers = [] if key is None else [(b"X-API-Key", key.encode())]
     answer = httpx.request(method, service.url + path, headers=headers)
     assert answer.status_code == 401
     error = answer.json()["error"]

@@ -106,7 +106,7 @@ def test_the_same_key_with_another_payload_is_refused(service: Any, pdf: bytes, 
 
 def test_forty_posts_with_one_key_at_once_make_one_job(service: Any, pdf: bytes, spec: Spec) -> None:
     key = str(uuid4())
-    files = {"file": ("paper.pdf", pdf), "job_spec": (None, json.dumps(spec()))}
+    files: dict[str, Any] = {"file": ("paper.pdf", pdf), "job_spec": (None, json.dumps(spec()))}
     limits = httpx.Limits(max_connections=40)
     with httpx.Client(base_url=service.url, headers=service.client.headers, limits=limits, timeout=60) as client:
 

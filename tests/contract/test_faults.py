@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job import JobRecord, JobStatus
 from sir_convert_a_lot.interfaces.http_api.app import create_app
 from sir_convert_a_lot.interfaces.http_api.auth import Access
-from sir_convert_a_lot.interfaces.http_api.context import ApiContext, SizeLimits
+from sir_convert_a_lot.interfaces.http_api.context import ApiContext
 from sir_convert_a_lot.interfaces.http_api.rate_limits import RequestRates
+from sir_convert_a_lot.interfaces.http_api.upload import UploadLimits
 
 ID = "job_01K2S8CXH3BWV7S6E5B7P4Y2ZR"
 
@@ -42,15 +43,18 @@ def _plain_logs() -> Iterator[None]:
 
 
 class FailingEngine:
-    """A job engine whose every method raises `error`."""
+    """A job engine whose every method raises `error`; with `None`, one that has forgotten every job."""
 
-    def __init__(self, error: Exception) -> None:
-        self._error = error
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error or AssertionError("not expected to be called")
+        self._has_forgotten = error is None
 
     async def submit(self, request: JobRequest) -> None:
         raise self._error
 
     async def read(self, job_id: str) -> JobRecord | None:
+        if self._has_forgotten:
+            return None
         raise self._error
 
     async def list_jobs(self, status: JobStatus | None, limit: int, cursor: str | None) -> JobPage:
@@ -69,6 +73,9 @@ class FailingEngine:
         raise self._error
 
     async def forget(self, job_ids: Any) -> None:
+        raise self._error
+
+    async def find_unknown(self, job_ids: Any) -> set[str]:
         raise self._error
 
 
@@ -95,7 +102,7 @@ class FlatFiles:
 
 
 class EmptyLedger:
-    """Knows no key and no tombstone; grants every claim."""
+    """Knows no key; grants every claim; every job it is asked about has expired."""
 
     def find_key(self, scope: Any) -> None:
         return None
@@ -107,7 +114,7 @@ class EmptyLedger:
         return None
 
     def is_buried(self, job_id: str) -> bool:
-        return False
+        return True
 
     def __getattr__(self, name: str) -> Any:
         raise NotImplementedError(name)
@@ -128,7 +135,7 @@ class EmptyProbe:
 Ask = Callable[..., httpx.Response]
 
 
-def build_ask(folder: Path, engine_error: Exception, storage_error: OSError | None = None) -> Ask:
+def build_ask(folder: Path, engine_error: Exception | None, storage_error: OSError | None = None) -> Ask:
     """A function that sends one request to an application whose parts fail."""
     engine, files, ledger, probe = (
         FailingEngine(engine_error),
@@ -140,7 +147,7 @@ def build_ask(folder: Path, engine_error: Exception, storage_error: OSError | No
     admission = Admission(
         jobs=engine,
         files=files,
-        ledger=ledger,  # type: ignore[arg-type]
+        ledger=ledger,
         inspector=PassingInspector(),
         probe=probe,
         rules=rules,
@@ -155,11 +162,12 @@ def build_ask(folder: Path, engine_error: Exception, storage_error: OSError | No
 
     context = ApiContext(
         admission=admission,
-        jobs=Jobs(engine, files, ledger),  # type: ignore[arg-type]
+        jobs=Jobs(engine, files, ledger),
         new_upload_path=files.new_upload_path,
         probe=probe,
         rules=rules,
-        sizes=SizeLimits(upload_bytes=1000, inline_bytes=1000),
+        uploads=UploadLimits(file_bytes=1000, idle_s=0.05),
+        max_inline_bytes=1000,
         access=Access(None),
         rates=RequestRates(),
         is_healthy=is_healthy,
@@ -185,7 +193,7 @@ def check_error(answer: httpx.Response, status: int, code: str, *, retryable: bo
     assert ("Retry-After" in answer.headers) == retryable
 
 
-READS = [
+ACCESSES = [
     ("GET", f"/v1/convert/jobs/{ID}"),
     ("GET", "/v1/convert/jobs"),
     ("GET", f"/v1/convert/jobs/{ID}/events"),
@@ -196,7 +204,7 @@ READS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), READS)
+@pytest.mark.parametrize(("method", "path"), ACCESSES)
 def test_a_broken_engine_is_503_and_never_429(tmp_path: Path, method: str, path: str) -> None:
     ask = build_ask(tmp_path, ServiceUnavailable("the database does not answer", retry_after_s=5))
     check_error(ask(method, path), 503, "service_unavailable", retryable=True)
@@ -219,7 +227,7 @@ def test_a_storage_that_takes_no_job_is_503_and_leaves_nothing(tmp_path: Path, s
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("method", "path"), READS)
+@pytest.mark.parametrize(("method", "path"), ACCESSES)
 def test_a_bug_is_a_500_that_tells_nothing_of_the_inside(tmp_path: Path, method: str, path: str) -> None:
     answer = build_ask(tmp_path, RuntimeError("secret of the inside"))(method, path)
     check_error(answer, 500, "internal_error", retryable=False)
@@ -233,3 +241,34 @@ def test_a_broken_engine_makes_the_service_unready_and_the_metrics_say_so(tmp_pa
     check_error(ready, 503, "service_unavailable", retryable=True)
     assert "sir_convert_a_lot_engine_healthy 0.0" in ask("GET", "/metrics").text
     assert ask("GET", "/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [access for access in ACCESSES if ID in access[1]])
+def test_a_job_whose_retention_is_over_has_expired_rather_than_never_been(
+    tmp_path: Path, method: str, path: str
+) -> None:
+    check_error(build_ask(tmp_path, None)(method, path), 404, "job_expired", retryable=False)
+
+
+def test_a_client_that_stays_silent_in_the_middle_of_its_form_is_let_go(tmp_path: Path) -> None:
+    async def send_half() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n%PDF-'
+        await asyncio.sleep(5)
+
+    headers = {"Idempotency-Key": "k", "Content-Type": "multipart/form-data; boundary=x"}
+    answer = build_ask(tmp_path, None)("POST", "/v1/convert/jobs", headers=headers, content=send_half())
+    check_error(answer, 400, "validation_error", retryable=False)
+    assert answer.json()["error"]["details"]["reason"] == "upload_stalled"
+    assert answer.headers["Connection"] == "close"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_follows_the_last_boundary_counts_towards_the_limit(tmp_path: Path) -> None:
+    async def send_for_ever() -> AsyncIterator[bytes]:
+        yield b"--x--\r\n"
+        while True:
+            yield b" " * 1000
+
+    headers = {"Idempotency-Key": "k", "Content-Type": "multipart/form-data; boundary=x"}
+    answer = build_ask(tmp_path, None)("POST", "/v1/convert/jobs", headers=headers, content=send_for_ever())
+    check_error(answer, 413, "payload_too_large", retryable=False)

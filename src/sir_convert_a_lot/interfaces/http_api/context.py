@@ -21,16 +21,9 @@ from sir_convert_a_lot.domain.acceleration_policy import ServerRules
 from sir_convert_a_lot.interfaces.http_api.auth import Access
 from sir_convert_a_lot.interfaces.http_api.metrics import Metrics
 from sir_convert_a_lot.interfaces.http_api.rate_limits import RequestRates
+from sir_convert_a_lot.interfaces.http_api.upload import UploadLimits
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class SizeLimits:
-    """Bytes of one uploaded PDF, and of Markdown that may travel inside a JSON answer."""
-
-    upload_bytes: int
-    inline_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,8 @@ class ApiContext:
     new_upload_path: Callable[[], Path]  # blocking
     probe: GpuProbe
     rules: ServerRules
-    sizes: SizeLimits
+    uploads: UploadLimits
+    max_inline_bytes: int  # of Markdown inside a JSON answer
     access: Access
     rates: RequestRates
     is_healthy: Callable[[], Awaitable[bool]]
@@ -61,14 +55,10 @@ class ApiContext:
             stop.cancel()
 
 
-def read_context(request: Request) -> ApiContext:
+async def read_context(request: Request) -> ApiContext:
     """The bundle that `create_app` was given."""
     context: ApiContext = request.app.state.context
     return context
 
 
-async def _context(request: Request) -> ApiContext:
-    return read_context(request)
-
-
-Context = Annotated[ApiContext, Depends(_context)]
+Context = Annotated[ApiContext, Depends(read_context)]

@@ -103,7 +103,7 @@ async def create_job(request: Request, context: Context, owner: Owner, wait_seco
 
 
 async def _admit(request: Request, context: ApiContext, scope: IdempotencyScope) -> Admitted:
-    async with receive_form(request, context.new_upload_path, context.sizes.upload_bytes) as form:
+    async with receive_form(request, context.new_upload_path, context.uploads) as form:
         submission = Submission(
             upload=form.upload,
             pdf_sha256=form.pdf_sha256,

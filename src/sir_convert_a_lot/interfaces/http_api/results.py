@@ -62,7 +62,7 @@ async def read_result(
 
 
 async def _read_inline(context: ApiContext, record: JobRecord) -> str:
-    size_bytes, limit_bytes = _made(record).size_bytes, context.sizes.inline_bytes
+    size_bytes, limit_bytes = _made(record).size_bytes, context.max_inline_bytes
     if size_bytes > limit_bytes:
         raise ResultInlineTooLarge(
             f"the Markdown has {size_bytes} bytes and at most {limit_bytes} go inline: fetch it as a file",

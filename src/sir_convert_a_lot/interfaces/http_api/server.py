@@ -20,9 +20,10 @@ import uvicorn
 from sir_convert_a_lot.bootstrap import Service, build_service
 from sir_convert_a_lot.interfaces.http_api.app import create_app
 from sir_convert_a_lot.interfaces.http_api.auth import Access
-from sir_convert_a_lot.interfaces.http_api.context import ApiContext, SizeLimits
+from sir_convert_a_lot.interfaces.http_api.context import ApiContext
 from sir_convert_a_lot.interfaces.http_api.log_output import configure_logs
 from sir_convert_a_lot.interfaces.http_api.rate_limits import RequestRates
+from sir_convert_a_lot.interfaces.http_api.upload import UploadLimits
 from sir_convert_a_lot.settings import LoadedSettings, Settings, SettingsError
 
 BACKLOG = 2048
@@ -93,7 +94,8 @@ def build_context(service: Service, loaded: LoadedSettings) -> ApiContext:
         new_upload_path=service.files.new_upload_path,
         probe=service.probe,
         rules=service.rules,
-        sizes=SizeLimits(upload_bytes=settings.max_upload_bytes, inline_bytes=settings.max_inline_bytes),
+        uploads=UploadLimits(settings.max_upload_bytes),
+        max_inline_bytes=settings.max_inline_bytes,
         access=Access(None if key is None else key.get_secret_value()),
         rates=RequestRates(
             submits=_effective_rate(loaded, "requests_per_minute"),

@@ -33,11 +33,18 @@ T = TypeVar("T")
 FILE, SPEC = "file", "job_spec"
 FORM_OVERHEAD_BYTES = MAX_SPEC_BYTES + 16 * 1024  # the spec, boundaries and part headers
 WRITE_BYTES = 1024 * 1024  # handed to a thread at once: hashing and writing it take about 1 ms
-IDLE_LIMIT_S = 30.0  # without a byte from the client
 # Readers accept junk before the header within the first 1024 bytes (ISO 32000-1, annex H.3, note 13).
 MAGIC, MAGIC_WITHIN_BYTES = b"%PDF-", 1024
 # What a client may declare; the last three mean that it did not say.
 PDF_TYPES = frozenset({"application/pdf", "application/x-pdf", "application/octet-stream", "binary/octet-stream", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Bytes of the PDF, and seconds that a client may stay silent in the middle of its form."""
+
+    file_bytes: int
+    idle_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +59,18 @@ class ReceivedForm:
 
 @asynccontextmanager
 async def receive_form(
-    request: Request, new_upload_path: Callable[[], Path], max_upload_bytes: int
+    request: Request, new_upload_path: Callable[[], Path], limits: UploadLimits
 ) -> AsyncIterator[ReceivedForm]:
     """Raises `ValidationError` (400), `PayloadTooLarge`, `UnsupportedMediaType`, or `ServiceUnavailable` when the disk
     refuses. A declared length over the limit is refused before a byte is read.
     """
     boundary = _read_boundary(request.headers)
-    _check_declared_length(request.headers, max_upload_bytes)
+    _check_declared_length(request.headers, limits.file_bytes)
     upload = await _on_disk(new_upload_path)
     try:
         sink = await _on_disk(_Sink, upload)
         try:
-            form = await _receive(request, _Form(boundary, max_upload_bytes), sink)
+            form = await _receive(request, limits, _Form(boundary, limits.file_bytes), sink)
         finally:
             await _on_disk(sink.close)
         _check_media_type(form, sink)
@@ -193,9 +200,12 @@ def _parsing() -> Iterator[None]:
         raise _malformed(f"the form cannot be parsed: {error}", "malformed_form") from error
 
 
-async def _receive(request: Request, form: _Form, sink: _Sink) -> _Form:
-    stream = request.stream()
-    while (chunk := await _next_chunk(stream)) is not None:
+async def _receive(request: Request, limits: UploadLimits, form: _Form, sink: _Sink) -> _Form:
+    stream, received_bytes = request.stream(), 0
+    while (chunk := await _next_chunk(stream, limits.idle_s)) is not None:
+        received_bytes += len(chunk)
+        if received_bytes > limits.file_bytes + FORM_OVERHEAD_BYTES:  # also what comes after the last boundary
+            raise _too_large(limits.file_bytes)
         form.feed(chunk)
         if len(form.pending) >= WRITE_BYTES:
             await _on_disk(sink.write, form.take_pending())
@@ -204,12 +214,12 @@ async def _receive(request: Request, form: _Form, sink: _Sink) -> _Form:
     return form
 
 
-async def _next_chunk(stream: AsyncIterator[bytes]) -> bytes | None:
+async def _next_chunk(stream: AsyncIterator[bytes], idle_s: float) -> bytes | None:
     try:
-        async with asyncio.timeout(IDLE_LIMIT_S):
+        async with asyncio.timeout(idle_s):
             return await anext(stream, None)
     except TimeoutError as error:
-        raise _malformed(f"no byte of the form came for {IDLE_LIMIT_S:.0f} s", "upload_stalled") from error
+        raise _malformed(f"no byte of the form came for {idle_s:g} s", "upload_stalled") from error
 
 
 async def _on_disk(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
