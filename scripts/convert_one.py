@@ -40,6 +40,10 @@ class Failed(Exception):
         self.exit_code = exit_code
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends this script in the same order as Ctrl-C does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A running service. `log` holds what it said."""
@@ -149,11 +153,21 @@ def convert(service: Service, pdf: Path, output: Path) -> None:
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as client:
         try:
             client.wait()
-        except KeyboardInterrupt:
-            client.wait(STOP_LIMIT_S)  # it was interrupted too, and asks the service to cancel
+        except KeyboardInterrupt as interrupt:
+            let_it_cancel(client, knows=not isinstance(interrupt, Terminated))
             raise
     if client.returncode != 0:
         raise Failed(f"{pdf.name} was not converted.", client.returncode)
+
+
+def let_it_cancel(client: subprocess.Popen[bytes], *, knows: bool) -> None:
+    """Ctrl-C reaches the client as well, which then cancels its job; of a SIGTERM to us alone it must be told."""
+    if not knows:
+        client.send_signal(signal.SIGINT)
+    try:
+        client.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        client.kill()
 
 
 def only_entry(output: Path) -> dict[str, str]:
@@ -185,12 +199,12 @@ def convert_one(given: str) -> Path:
     return target
 
 
-def raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def raise_terminated(*_: object) -> None:
+    raise Terminated
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, raise_interrupt)
+    signal.signal(signal.SIGTERM, raise_terminated)
     try:
         print(convert_one(os.environ.get("PDF") or "examples/digital.pdf"))
     except Failed as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def services_of(folder: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if f"CONVERTER_STORAGE_ROOT={folder}".encode() in (process / "environ").read_bytes():
+            if f"CONVERTER_STORAGE_ROOT={folder}/".encode() in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_text())
         except OSError:  # it ended meanwhile, or is somebody else's
             continue
@@ -76,6 +78,40 @@ def test_what_is_no_pdf_is_refused_in_words(
     assert done.stdout == ""
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_an_interrupted_run_cancels_its_job_and_leaves_no_service(
+    repository: Path, tmp_path: Path, number: signal.Signals, whole_group: bool
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "scripts/convert_one.py"],
+        cwd=repository,
+        env=os.environ | {"PDF": "examples/scanned.pdf", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as script:
+        wait_for_a_job(tmp_path)
+        if whole_group:
+            os.killpg(script.pid, number)
+        else:
+            script.send_signal(number)
+        out, err = script.communicate(timeout=60)
+    assert script.returncode == 130
+    assert out == ""
+    assert "scanned.pdf: canceled" in err
+    assert "Traceback" not in err
+    assert services_of(tmp_path) == []
+
+
+def wait_for_a_job(folder: Path) -> None:
+    """Until the service under `folder` has taken an upload in."""
+    limit = time.monotonic() + 60
+    while not list(folder.glob("convert-a-lot-*/storage/**/input.pdf")):
+        assert time.monotonic() < limit, "no job was made"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("name", ["damaged", "encrypted"])
