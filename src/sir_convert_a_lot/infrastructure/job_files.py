@@ -68,6 +68,11 @@ class StoredFiles:
     def input_path(self, job_id: str) -> Path:
         return self._jobs / job_id / "raw" / "input.pdf"
 
+    def require_input(self, job_id: str) -> None:
+        """Raises `ServiceUnavailable` when the upload is gone: its submission was refused while it became durable."""
+        if not self.input_path(job_id).is_file():
+            raise ServiceUnavailable("the upload of this job is not in the storage", details={"reason": "storage"})
+
     def markdown_path(self, job_id: str) -> Path:
         return self._jobs / job_id / "artifacts" / "output.md"
 

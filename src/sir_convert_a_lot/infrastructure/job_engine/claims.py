@@ -43,4 +43,7 @@ def claim_next(queue: Queue, running: int) -> tuple[list[str], list[str]]:
             started.append(job_id)
         except MaxRecoveryAttemptsExceededError:
             given_up.append(job_id)
+        except Exception:  # one job's boundary: DBOS marked it as failed, and the others go on
+            logger.exception("job %s could not be started", job_id)
+            given_up.append(job_id)
     return started, given_up

@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
@@ -93,11 +94,18 @@ class DbosJobEngine:
         deadline = loop.time() + timeout_s
         with self._changes.listen(seen.job_id) as changes:
             while True:
-                record = await self.read(seen.job_id)
+                record = self._advanced(seen) or await self.read(seen.job_id)
                 left = deadline - loop.time()
                 if record is None or left <= 0 or _differs(record, seen):
                     return record
                 await changes.next(min(left, LOOK_AGAIN_S))
+
+    def _advanced(self, seen: JobRecord) -> JobRecord | None:
+        """The record of a job that was running and still is, without asking the database; None: ask it."""
+        now = self._execution.look_at(seen.job_id)
+        if seen.status is not JobStatus.RUNNING or now.progress is None:
+            return None
+        return replace(seen, progress=now.progress, updated_at=now.updated_at or seen.updated_at)
 
     async def count_queued(self) -> int:
         return self._execution.count_waiting()

@@ -196,7 +196,8 @@ class Execution:
     def _release(self, job_id: str) -> None:
         self._claimed.discard(job_id)
         self._released.add(job_id)
-        self.poke()
+        if self._waiting:  # else there is nothing to look for, and a look costs the next write its turn
+            self.poke()
 
     def _ended(self, job_id: str) -> None:
         self.forget(job_id)
@@ -238,6 +239,7 @@ class Execution:
         """The per-job boundary: whatever goes wrong becomes this job's failure, and the service lives on."""
         staging: Path | None = None
         try:
+            self.files.require_input(request.job_id)
             request = await self.check_again(request)
             staging = await asyncio.to_thread(self.files.new_staging, request.job_id)
             outcome = await slot.run(
