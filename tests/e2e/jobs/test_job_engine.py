@@ -13,6 +13,7 @@ from sir_convert_a_lot.domain.errors import (
     JobNotCancelable,
     JobNotFound,
     RateLimited,
+    ServiceUnavailable,
     SirConvertError,
     ValidationError,
 )
@@ -50,6 +51,7 @@ def test_a_job_succeeds_and_its_files_are_published(start: Any, tmp_path: Path) 
         ("raise", "internal_error", {}),
         ("unreadable", "pdf_unreadable", {"reason": "damaged"}),
         ("memory", "worker_out_of_memory", {}),
+        ("full", "service_unavailable", {"reason": "storage"}),
     ],
 )
 def test_a_failure_is_told_and_the_next_job_works(start: Any, name: str, code: str, details: dict[str, Any]) -> None:
@@ -192,6 +194,26 @@ def test_what_is_unknown_or_ended_cannot_be_canceled(start: Any) -> None:
             ended = await client.end_of(await client.submit("ok"))
             with pytest.raises(JobNotCancelable):
                 await client.jobs.cancel(ended.job_id)
+
+    asyncio.run(scenario())
+
+
+def test_a_broken_database_is_service_unavailable_and_the_service_says_it_is_not_healthy(
+    start: Any, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            record = await client.end_of(await client.submit("ok"))
+            assert await client.service.is_healthy()
+            for database in (tmp_path / "root").glob("jobs.sqlite*"):
+                with database.open("r+b") as file:
+                    file.write(b"garbage" * 1000)
+            with pytest.raises(ServiceUnavailable):
+                await client.jobs.read(record.job_id)
+            with pytest.raises(ServiceUnavailable):
+                await client.submit("ok")
+            assert not await client.service.is_healthy()
+            assert [folder.name for folder in (tmp_path / "root" / "jobs").iterdir()] == [record.job_id]
 
     asyncio.run(scenario())
 

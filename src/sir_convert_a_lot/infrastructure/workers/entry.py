@@ -6,6 +6,7 @@ unpickled on the other side. The conversion itself is named by its caller as `mo
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from sir_convert_a_lot.domain.errors import InternalError, SirConvertError, WorkerOutOfMemory
+from sir_convert_a_lot.domain.errors import InternalError, ServiceUnavailable, SirConvertError, WorkerOutOfMemory
 from sir_convert_a_lot.infrastructure.workers.progress_file import write_progress
 
 logger = logging.getLogger("sir_convert_a_lot.worker")
@@ -42,8 +43,7 @@ def run_job(work: str, order: dict[str, Any], staging: str) -> dict[str, Any]:
         return {"ok": False, "failure": describe_failure(WorkerOutOfMemory("the worker ran out of memory"))}
     except Exception as error:
         logger.exception("unexpected error")
-        told = InternalError(f"the conversion failed unexpectedly: {type(error).__name__}")
-        return {"ok": False, "failure": describe_failure(told)}
+        return {"ok": False, "failure": describe_failure(_judge(error))}
     finally:
         logging.getLogger().removeHandler(log)
         log.close()
@@ -57,6 +57,12 @@ def describe_failure(error: SirConvertError) -> dict[str, Any]:
         "retryable": error.retryable,
         "details": error.details,
     }
+
+
+def _judge(error: Exception) -> SirConvertError:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ServiceUnavailable("the storage is full", details={"reason": "storage"})
+    return InternalError(f"the conversion failed unexpectedly: {type(error).__name__}")
 
 
 def _find(work: str) -> Work:

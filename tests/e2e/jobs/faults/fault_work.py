@@ -7,6 +7,7 @@ product's own: passes, normalisation, receipt and files.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -58,6 +59,9 @@ class FaultEngine:
 
     def _raise(self, report: ReportProgress) -> None:
         raise KeyError("a bug")
+
+    def _full(self, report: ReportProgress) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _unreadable(self, report: ReportProgress) -> None:
         raise PdfUnreadable("cannot be opened", details={"reason": "damaged"})
