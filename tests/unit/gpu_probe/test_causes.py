@@ -235,6 +235,12 @@ def test_one_usable_gpu_is_enough(host: Any) -> None:
     assert "driver: the kernel module amdgpu is not loaded, and no GPU is bound to it" in snapshot.evidence
 
 
+def test_what_is_not_known_counts_before_what_failed(host: Any) -> None:
+    host.add_function(AMD, vendor="0x1002")  # no driver, for certain
+    garble_version(host)
+    assert probe(host.root).cause is Cause.PROBE_INCOMPLETE
+
+
 def test_a_lost_gpu_beside_a_living_one_is_told(host: Any) -> None:
     host.add_amd().add_rocm_torch()
     host.add_function("0000:04:00.0", vendor="0x1002", answers=False)
@@ -242,6 +248,12 @@ def test_a_lost_gpu_beside_a_living_one_is_told(host: Any) -> None:
     assert snapshot.rung == "enumerate"
     assert snapshot.device_count == 1
     assert any("0000:04:00.0" in line and "all ones" in line for line in snapshot.evidence)
+
+
+def test_the_nodes_of_a_lost_gpu_stand_for_nothing(host: Any) -> None:
+    drop_off_bus(host)  # its driver and nodes are still there
+    host.add_function(NVIDIA, vendor="0x10de")
+    assert probe(host.root).cause is Cause.KERNEL_DRIVER_MISSING
 
 
 def test_nvidia_under_wsl_is_reached_through_the_library_of_windows(host: Any) -> None:
