@@ -166,6 +166,22 @@ def test_a_shorter_rule_under_a_head_makes_it_span() -> None:
     assert texts(table)[2:] == [["PubTabNet", "0.965", "0.955"], ["FinTabNet", "0.961", "0.959"]]
 
 
+def test_lines_under_a_ruled_head_keep_to_its_columns() -> None:
+    rulings = [across(y, 50, 350) for y in (100, 120, 190)] + [down(50, 100, 190), down(350, 100, 190)]
+    rulings += [down(x, 100, 120) for x in (150, 250)]
+    rows = [("Payee", "Date", "Amount"), *((f"Payee {n}", f"05/0{n}/2019", f"{n}20.68") for n in range(1, 5))]
+    words = [
+        word
+        for index, row in enumerate(rows)
+        for x, text in zip((54, 154, 254), row, strict=True)
+        for word in write(text, x, 113 + 16 * index)
+    ]
+
+    (table,) = find_tables(a_page(words, rulings))
+
+    assert texts(table) == [list(row) for row in rows]
+
+
 def test_a_label_in_the_middle_of_its_rows_is_one_cell_beside_them() -> None:
     words = write("Data", 60, 113) + write("Kind", 160, 113) + write("Score", 250, 113)
     for label, y in (("PubTabNet", 133), ("FinTabNet", 161)):

@@ -16,11 +16,11 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Cel
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice
 
 TYPOGRAPHIC_HYPHENS = "\u2010\u00ad"
-NUMBER = re.compile(r"[-+−–±~<>≤≥≈]?\s*[$€£¥]?\(?\d[\d.,  ]*\)?\s*(%|[a-zA-Z]{1,2})?([±/–-]\d[\d.,]*)?")
+NUMBER = re.compile(r"[-+−–±~<>≤≥≈]?\s*[$€£¥]?\(?\d[\d.,/:  ]*\)?\s*(%|[a-zA-Z]{1,2})?([±–-]\d[\d.,/]*)*")
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell's text is a figure: digits with signs, a currency, a percent sign or a short unit."""
+    """Whether a cell's text is a figure or a date: digits with signs, a currency, a percent sign or a short unit."""
     return NUMBER.fullmatch(text.strip()) is not None
 
 

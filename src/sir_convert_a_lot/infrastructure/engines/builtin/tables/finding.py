@@ -13,13 +13,18 @@ from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import BREAK, Voca
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Page, Table, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import read_table, words_within
-from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import bounds_between_columns, join_crossed
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import (
+    bounds_between_columns,
+    join_crossed,
+    reopen_bounds,
+)
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.lattice import Lattice, lattice_of_frame
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.row_splitting import split_rows
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.rules import Frame, gather_frames, join_rules
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.stacks import Stack, gather_stacks, lattice_of_stack
 
 MAX_FIELDS = 5_000
+MAX_LOOSE_RULES = 1_000  # beside frames; a plot has more, and the time grows with their square
 MIN_FILLED = 0.3  # of the cells: the grid of a plot has text beside it, none in it
 MIN_USED = 0.7  # of the rows and of the columns begin with a cell that has text
 MAX_CROSSED = 0.1  # of the words: text that runs over rules is a drawing
@@ -37,15 +42,16 @@ def find_tables(page: Page) -> tuple[Table, ...]:
     horizontal = join_rules(page.rulings, horizontal=True)
     vertical = join_rules(page.rulings, horizontal=False)
     frames = gather_frames(horizontal, vertical)
-    tables = [table for frame in frames if (table := _table_in_frame(frame, page))]
-    tables = [table for table in tables if not any(_is_inside(table.box, other.box) for other in tables)]
+    tables: list[Table] = []
+    for frame in sorted(frames, key=lambda frame: -_extent(frame)):
+        table = _table_in_frame(frame, page)
+        if table is not None and not any(_meet(table.box, other.box) for other in tables):
+            tables.append(table)
     in_frames = {rule for frame in frames for rule in frame.horizontal}
     loose = [rule for rule in horizontal if rule not in in_frames]
-    taken = [table.box for table in tables]
-    for stack in gather_stacks(loose, page.words):
-        if not any(_meet(stack.box, box) for box in taken) and (table := _table_in_stack(stack, page)):
+    for stack in gather_stacks(loose[:MAX_LOOSE_RULES], page.words):
+        if not any(_meet(stack.box, other.box) for other in tables) and (table := _table_in_stack(stack, page)):
             tables.append(table)
-            taken.append(table.box)
     return tuple(sorted((_mend(table, page) for table in tables), key=lambda table: (table.box.y0, table.box.x0)))
 
 
@@ -59,8 +65,8 @@ def _mend(table: Table, page: Page) -> Table:
     return replace(table, cells=tuple(replace(cell, text=vocabulary.mend(cell.text)) for cell in table.cells))
 
 
-def _is_inside(box: Box, other: Box) -> bool:
-    return box != other and (other.x0 <= box.x0 and other.y0 <= box.y0 and other.x1 >= box.x1 and other.y1 >= box.y1)
+def _extent(frame: Frame) -> float:
+    return max(rule.length for rule in frame.horizontal) * max(rule.length for rule in frame.vertical)
 
 
 def _meet(box: Box, other: Box) -> bool:
@@ -79,6 +85,7 @@ def _table_in_frame(frame: Frame, page: Page) -> Table | None:
         if len(long) < MIN_RULES:
             return None  # a plot: its axes have marks that stick out
         lattice = _with_columns(frame, lattice, words)
+    reopen_bounds(lattice, words)
     table = read_table(split_rows(lattice, words, is_open=False).compact(), words, page.page_index)
     has_enough = table.columns > 1 or table.rows >= MIN_ROWS_OF_LIST
     return table if has_enough and _is_table(table, words) else None

@@ -18,6 +18,7 @@ COLUMN_GAP_EM = 0.75
 WORD_GAP_EM = 0.4  # words nearer than this are one text, whatever bound lies between them
 CROSSED_PT = 1.0  # how far text must stand on both sides of a bound to run over it
 MIN_LINES = 2  # that have text where others have none, before it is a column
+MIN_KEPT_LINES, MAX_OVER = 4, 0.2  # lines that leave a bound free, and the share that may not
 RICH_LINES = 0.25  # of the lines: what fewer lines have is a wide space, not a column
 
 Extent = tuple[float, float]  # x0, x1
@@ -71,6 +72,33 @@ def join_crossed(lattice: Lattice, words: Sequence[Word]) -> None:
             for column in range(lattice.columns - 1 if place else 0):
                 if place and _crosses(box, lattice.xs[column + 1]):
                     lattice.missing_down.add((place[0], column))
+
+
+def reopen_bounds(lattice: Lattice, words: Sequence[Word]) -> None:
+    """Where only the head has rules between its columns, the many lines under it still keep to them."""
+    for area in lattice.areas():
+        if area.right == area.left:
+            continue
+        box = Box(lattice.xs[area.left], lattice.ys[area.top], lattice.xs[area.right + 1], lattice.ys[area.bottom + 1])
+        lines = group_into_lines(word for word in words if _stands_in(word.box, box))
+        kept = {column for column in range(area.left, area.right) if _is_kept(lines, lattice.xs[column + 1])}
+        if not kept:
+            continue
+        for column in range(area.left, area.right):
+            if column in kept or not any(runs_over(line, [lattice.xs[column + 1]]) for line in lines):
+                lattice.missing_down -= {(row, column) for row in range(area.top, area.bottom + 1)}
+
+
+def _is_kept(lines: Sequence[Line], x: float) -> bool:
+    """Whether enough lines have text on both sides of the bound, and hardly any has text over it."""
+    both_sides = [line for line in lines if line.box.x0 < x < line.box.x1]
+    over = sum(runs_over(line, [x]) for line in both_sides)
+    return len(both_sides) >= MIN_KEPT_LINES and over <= MAX_OVER * len(both_sides)
+
+
+def _stands_in(inner: Box, box: Box) -> bool:
+    x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
+    return box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
 
 
 def runs_over(line: Line, bounds: Iterable[float]) -> bool:

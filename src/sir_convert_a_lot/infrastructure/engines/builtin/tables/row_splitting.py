@@ -23,6 +23,8 @@ COLUMN_SPACE_PT = 12.0  # between columns as LaTeX sets them, when no drawn boun
 # Of the pairs of lines in one column, how many must end early; in a cell of several lines each but the last is full.
 # Where columns were not drawn their width is guessed, and breaks are missed.
 MIN_BREAKS, MIN_BREAKS_MEASURED = 0.3, 0.5
+# Columns that show it; where fewer than the sure number do, the lines must also fill most of the others.
+MIN_COLUMNS, SURE_COLUMNS = 2, 3
 # The lines of a band at one height: column -> its line there.
 Level = dict[int, Line]
 
@@ -96,7 +98,9 @@ def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: boo
     apart = sum(any(found) for found in breaks.values())
     if sum(pairs) < min_breaks * len(pairs):
         return False
-    return bool(apart or not pairs) if is_open else apart >= 2 and _is_full(levels)
+    if is_open:
+        return bool(apart or not pairs)
+    return apart >= SURE_COLUMNS or (apart >= MIN_COLUMNS and _is_full(levels))
 
 
 def _levels_of(lattice: Lattice, row: int, band: dict[int, list[Line]]) -> list[Level]:
