@@ -14,7 +14,7 @@ SERIF = Font("Serif", 10)
 BOLD = Font("Serif-Bold", 10, is_bold=True)
 LETTER = 5.0
 WIDTH_PT, HEIGHT_PT = 400.0, 600.0
-PROSE = ("gannets", "swim", "over", "the", "sea", "while", "puffins", "and", "terns", "look", "on", "from", "cliffs")
+PROSE = ("gull", "swim", "over", "rock", "tern", "dive", "from", "high", "auks", "rest", "here")
 
 
 def write(text: str, x: float, y: float, font: Font = SERIF) -> list[Word]:
@@ -29,14 +29,13 @@ def write(text: str, x: float, y: float, font: Font = SERIF) -> list[Word]:
 
 def fill(tag: str, x: float, y: float, lines: int, *, width: float = 150, leading: float = 12) -> list[Word]:
     """Lines of prose that fill `width`; every word carries the tag, so that the order can be read off."""
-    words: list[Word] = []
-    source = cycle(PROSE)
-    for line in range(lines):
-        text = next(source)
-        while len(f"{text} {PROSE[0]}") * LETTER < width - 10:
-            text = f"{text} {next(source)}"
-        words += write(" ".join(f"{tag}{part}" for part in text.split()), x, y + line * leading)
-    return words
+    parts = (f"{tag}{part}" for part in cycle(PROSE))
+    in_line = int((width + 3) / (LETTER * (len(tag) + 4) + 3))
+    return [
+        word
+        for line in range(lines)
+        for word in write(" ".join(next(parts) for _ in range(in_line)), x, y + line * leading)
+    ]
 
 
 def page_of(*words: Word) -> Page:
@@ -125,8 +124,17 @@ def test_a_title_above_and_a_figure_between_split_the_columns() -> None:
 
 def test_one_overfull_line_does_not_cut_a_column() -> None:
     words = fill("L-", 40, 100, 12) + fill("R-", 220, 100, 12)
-    words += write("L-overfull", 166, 148)
+    words += write("L-overfull", 167.5, 148)
     assert tags_of(words) == ["L-", "R-"]
+
+
+def test_spaces_of_justified_lines_stacked_by_chance_are_no_gutter() -> None:
+    words = fill("a-", 40, 100, 10, width=300)
+    for line in range(3):
+        words += write("four words stand here", 40, 220 + 12 * line) + write(
+            "and four over there", 149, 220 + 12 * line
+        )
+    assert len(order_regions(words)) == 1
 
 
 def test_cells_of_a_table_without_rules_stay_in_their_rows() -> None:

@@ -22,9 +22,12 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Lin
 MAX_DEPTH = 4  # of columns in columns: 3 columns need 2
 MAX_CANDIDATES = 12  # gutters tried for one region
 MIN_GUTTER = 0.7  # sizes; LaTeX's \columnsep is 1.0, IEEE's 1.2
+ALIGNED = 0.3  # sizes; lines that begin a column begin this near each other
 OVERFULL = 0.2  # sizes; what a line too long for its column may leave of the gutter
-WIDE_GUTTER = 2.5  # sizes; text this far apart is not one line of prose
+SAFE_GUTTER = 1.4  # sizes; spaces of justified lines stacked by chance are narrower
+WIDE_GUTTER = 1.9  # sizes; text this far apart is not one line of prose
 MIN_LINES = 3  # of text on both sides of a band
+NARROW_LINES = 5  # the same for a gutter narrower than `SAFE_GUTTER`
 SURE_LINES = 8  # on both sides: enough to expect the same gutter on other pages
 MIN_FILL = 0.6  # of a side's width, by its usual line: text fills its column, the cells of a table do not
 PAIRED = 0.8  # of the lines share their baseline with one across the gutter: rows of a table, if they also fill little
@@ -187,23 +190,29 @@ def _cut(rows: Sequence[Line], x: float, size: float) -> list[_Band]:
 def _clear_rows(rows: Sequence[Line], x: float, size: float) -> list[bool]:
     """Which rows keep clear of the gutter at `x`.
 
-    A row with a gap there no wider than a space may be one line of prose; alone between clear rows it is an overfull
-    line of a column.
+    A row with a gap there no wider than a space may be one line of prose. It is an overfull line of the left column
+    when it stands alone between clear rows, and what follows the gap begins where the right column does.
     """
-    gaps = [_gap_at(row, x) for row in rows]
-    wide = [gap >= MIN_GUTTER * size for gap in gaps]
+    around = [_space_around(row, x) for row in rows]
+    wide = [_gap(before, after, x) >= MIN_GUTTER * size for before, after in around]
+    starts = [after for (_, after), is_wide in zip(around, wide, strict=True) if is_wide and after < inf]
+    edge = median(starts) if starts else inf
     clear = list(wide)
-    for index, gap in enumerate(gaps):
+    for index, (before, after) in enumerate(around):
         is_alone = all(wide[near] for near in (index - 1, index + 1) if 0 <= near < len(wide))
-        if not wide[index] and gap > OVERFULL * size and is_alone:
-            clear[index] = True
+        is_overfull = _gap(before, after, x) > OVERFULL * size and abs(after - edge) < ALIGNED * size
+        clear[index] = wide[index] or (is_alone and (is_overfull or (after == inf and before <= edge)))
     return clear
 
 
-def _gap_at(row: Line, x: float) -> float:
-    """How wide the space around `x` is; negative where a word stands on it. Beside the row's ends it counts double."""
+def _space_around(row: Line, x: float) -> tuple[float, float]:
+    """Where the words before `x` end, and where the words after it begin; infinite where there are none."""
     before = max((word.box.x1 for word in row.words if word.box.x0 < x), default=-inf)
-    after = min((word.box.x0 for word in row.words if word.box.x0 >= x), default=inf)
+    return before, min((word.box.x0 for word in row.words if word.box.x0 >= x), default=inf)
+
+
+def _gap(before: float, after: float, x: float) -> float:
+    """How wide the space around `x` is; negative where a word stands on it. Beside the row's ends it counts double."""
     if before > x:
         return x - before
     return 2 * min(x - before, after - x) if inf in {-before, after} else after - before
@@ -219,7 +228,7 @@ def _is_columns(band: _Band, size: float, region: Box, *, is_known: bool) -> boo
     gutter = right.x0 - left.x1
     words = [sum(len(line.words) for line in side) / len(side) for side in (band.left, band.right)]
     lines = min(len(band.left), len(band.right))
-    if min(words) >= MIN_WORDS and lines >= MIN_LINES:
+    if min(words) >= MIN_WORDS and lines >= (MIN_LINES if gutter >= SAFE_GUTTER * size else NARROW_LINES):
         fill = min(median(line.box.width for line in side) / max(box.width, 0.1) for side, box in sides)
         is_table = fill < MIN_FILL and _paired(band, size) >= PAIRED
         return not is_table and min(left.width, right.width) >= MIN_SHARE * region.width
