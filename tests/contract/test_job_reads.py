@@ -99,7 +99,7 @@ def test_a_quiet_event_stream_is_kept_open_by_heartbeats(
     start: Callable[..., Any], make_pdf: Callable[[int], bytes]
 ) -> None:
     service = start(shutdown_grace_s=0)
-    service.submit(make_pdf(3_000))
+    service.submit(make_pdf(2_000))
     waiting = service.submit(make_pdf(1)).json()["job"]
     with service.client.stream("GET", waiting["links"]["events"]) as stream:
         told = (line for line in stream.iter_lines() if line.startswith((":", "data:")))
