@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sir_convert_a_lot.domain.engine import ReportProgress
     from sir_convert_a_lot.domain.job import ResultMetadata
     from sir_convert_a_lot.domain.job_spec import JobSpec
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
     from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
     from sir_convert_a_lot.infrastructure.job_files import StoredFiles
     from sir_convert_a_lot.infrastructure.job_ledger import SqlLedger
@@ -156,7 +157,7 @@ class _Parts:
     files: StoredFiles
     ledger: SqlLedger
     inspector: PdfInspector
-    probe: GpuProbe
+    probe: CachedProbe
     rules: ServerRules
     installed: frozenset[str]
 
@@ -165,9 +166,10 @@ class _Parts:
 async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
     from sir_convert_a_lot.application.recheck import recheck
     from sir_convert_a_lot.infrastructure.job_engine import runtime
+    from sir_convert_a_lot.infrastructure.job_engine.attempt import Attempts, PageLimits
     from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
     from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
-    from sir_convert_a_lot.infrastructure.job_engine.execution import Execution, PageLimits
+    from sir_convert_a_lot.infrastructure.job_engine.execution import Execution
     from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
 
     settings = parts.settings
@@ -177,14 +179,15 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
         max_jobs=settings.worker_max_jobs,
         memory_limit_bytes=settings.worker_memory_limit_bytes,
     )
+    attempts = Attempts(
+        files=parts.files,
+        check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),
+        distrust_gpu=parts.probe.invalidate,
+        limits=PageLimits(settings.max_pages, settings.max_page_pixels),
+    )
     changes = Changes()
     execution = Execution(
-        pool=pool,
-        files=parts.files,
-        changes=changes,
-        check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),
-        limits=PageLimits(settings.max_pages, settings.max_page_pixels),
-        max_recovery_attempts=settings.max_recovery_attempts,
+        pool=pool, attempts=attempts, changes=changes, max_recovery_attempts=settings.max_recovery_attempts
     )
     keeps = timedelta(seconds=settings.artifact_retention_s)
     engine = DbosJobEngine(files=parts.files, execution=execution, changes=changes, keeps=keeps)

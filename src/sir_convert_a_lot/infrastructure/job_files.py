@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -86,25 +87,29 @@ class StoredFiles:
         except OSError as error:
             raise _unavailable(error) from error
 
-    def new_staging(self, job_id: str) -> Path:
-        """A fresh folder for one attempt; its name is not used again."""
-        folder = self._staging / f"{job_id}.{uuid4().hex}"
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise _unavailable(error) from error
-        self._in_use.add(folder.name)
-        return folder
+    def name_staging(self, job_id: str) -> Path:
+        """The folder of one attempt, to be made with `make_staging` and ended with `drop_staging`."""
+        return self._staging / f"{job_id}.{uuid4().hex}"
 
-    def publish(self, job_id: str, staging: Path) -> None:
-        """Make this attempt's artifacts and log the job's. Those of an earlier attempt that died are replaced."""
-        job = self._jobs / job_id
+    def make_staging(self, staging: Path) -> None:
+        self._in_use.add(staging.name)
         try:
-            for name in ("artifacts", "logs"):
-                if (staging / name).is_dir():
-                    _replace_folder(staging / name, job / name, self._staging)
+            staging.mkdir()
         except OSError as error:
             raise _unavailable(error) from error
+
+    def publish_artifacts(self, job_id: str, staging: Path) -> None:
+        """Make what this attempt wrote the job's. What an earlier attempt published before it died is replaced."""
+        try:
+            _replace_folder(staging / "artifacts", self._jobs / job_id / "artifacts", self._staging)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def publish_log(self, job_id: str, staging: Path) -> None:
+        """Keep this attempt's log, however the attempt ended; without one nothing happens."""
+        with suppress(OSError):  # a log that cannot be kept must not change how the job ends
+            if (staging / "logs").is_dir() and (self._jobs / job_id).is_dir():
+                _replace_folder(staging / "logs", self._jobs / job_id / "logs", self._staging)
 
     def drop_staging(self, staging: Path) -> None:
         self._in_use.discard(staging.name)

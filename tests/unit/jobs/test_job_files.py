@@ -30,7 +30,8 @@ def keep(files: StoredFiles, job_id: str = JOB) -> None:
 
 
 def attempt(files: StoredFiles, text: str) -> Path:
-    staging = files.new_staging(JOB)
+    staging = files.name_staging(JOB)
+    files.make_staging(staging)
     for name in ("artifacts", "logs"):
         (staging / name).mkdir()
     (staging / "artifacts" / "output.md").write_text(text)
@@ -50,7 +51,8 @@ def test_a_later_attempt_replaces_what_an_earlier_one_published(files: StoredFil
     keep(files)
     for text in ("first", "second"):
         staging = attempt(files, text)
-        files.publish(JOB, staging)
+        files.publish_artifacts(JOB, staging)
+        files.publish_log(JOB, staging)
         files.drop_staging(staging)
         assert files.markdown_path(JOB).read_text() == text
     assert list((tmp_path / "staging").iterdir()) == []

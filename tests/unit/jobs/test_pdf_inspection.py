@@ -94,6 +94,7 @@ def test_a_child_that_does_not_answer_is_killed_and_replaced(examples: Path) -> 
             os.kill(child, signal.SIGSTOP)
             stuck = await inspector.inspect(examples / "digital.pdf")
             assert (stuck.pages_total, stuck.problem) == (None, None)
+            await inspector.warm_up()
             assert (await inspector.inspect(examples / "digital.pdf")).pages_total == 3
         finally:
             await inspector.close()

@@ -22,7 +22,7 @@ from dbos._utils import GlobalParams, generate_uuid
 logger = logging.getLogger(__name__)
 
 
-def claim_next(queue: Queue, running: int) -> tuple[list[str], list[str]]:
+def claim_next(queue: Queue, running: int) -> tuple[set[str], set[str]]:
     """Claim and start as many jobs as the queue's worker concurrency leaves room for beside `running` ones.
 
     Returns the ids that were started, and those given up because they were running each time the service died.
@@ -34,16 +34,16 @@ def claim_next(queue: Queue, running: int) -> tuple[list[str], list[str]]:
     ids, _ = database.start_queued_workflows(
         queue, GlobalParams.executor_id, GlobalParams.app_version, None, running, owner_xid=owner
     )
-    started: list[str] = []
-    given_up: list[str] = []
+    started: set[str] = set()
+    given_up: set[str] = set()
     for status in database.get_workflow_statuses(ids):
         job_id = status["workflow_uuid"]
         try:
             execute_dequeued_workflow(dbos, status, owner)
-            started.append(job_id)
+            started.add(job_id)
         except MaxRecoveryAttemptsExceededError:
-            given_up.append(job_id)
+            given_up.add(job_id)
         except Exception:  # one job's boundary: DBOS marked it as failed, and the others go on
             logger.exception("job %s could not be started", job_id)
-            given_up.append(job_id)
+            given_up.add(job_id)
     return started, given_up

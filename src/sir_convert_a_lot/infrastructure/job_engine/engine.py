@@ -24,7 +24,8 @@ from sir_convert_a_lot.domain.job import JobRecord, JobStatus
 from sir_convert_a_lot.domain.job_spec import Priority
 from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
 from sir_convert_a_lot.infrastructure.job_engine.cursor import Cursor
-from sir_convert_a_lot.infrastructure.job_engine.execution import QUEUE, WORKFLOW, Execution
+from sir_convert_a_lot.infrastructure.job_engine.dispatch import QUEUE, WORKFLOW
+from sir_convert_a_lot.infrastructure.job_engine.execution import Execution
 from sir_convert_a_lot.infrastructure.job_engine.manifest import describe_manifest
 from sir_convert_a_lot.infrastructure.job_engine.records import TERMINAL_NAMES, describe_job, names_of
 from sir_convert_a_lot.infrastructure.job_engine.wire import write_request
@@ -52,15 +53,15 @@ class DbosJobEngine:
 
     async def submit(self, request: JobRequest) -> None:
         priority = PRIORITIES[request.spec.execution.priority]
-        self._execution.expect(request, priority)
+        self._execution.dispatcher.expect(request.job_id, priority, request.created_at)
         try:
             async with _database():
                 with SetWorkflowID(request.job_id), SetEnqueueOptions(priority=priority):
                     await DBOS.enqueue_workflow_async(QUEUE, self._execution.workflow, write_request(request))
         except BaseException:
-            self._execution.forget(request.job_id)
+            self._execution.dispatcher.forget(request.job_id)
             raise
-        self._execution.poke()
+        self._execution.dispatcher.poke()
 
     async def read(self, job_id: str) -> JobRecord | None:
         async with _database():
@@ -108,7 +109,7 @@ class DbosJobEngine:
         return replace(seen, progress=now.progress, updated_at=now.updated_at or seen.updated_at)
 
     async def count_queued(self) -> int:
-        return self._execution.count_waiting()
+        return self._execution.dispatcher.count_waiting()
 
     async def list_ended_before(self, moment: datetime, limit: int, offset: int = 0) -> Sequence[JobRecord]:
         async with _database():
@@ -140,7 +141,7 @@ class DbosJobEngine:
                 await DBOS.list_workflows_async(limit=1, load_input=False, load_output=False)
         except ServiceUnavailable:
             return False
-        return self._execution.is_running
+        return self._execution.dispatcher.is_running
 
     async def _rows_after(self, here: Cursor, status: JobStatus | None, batch: int) -> AsyncIterator[WorkflowStatus]:
         """Rows in the order of a listing, read from the database as they are asked for."""

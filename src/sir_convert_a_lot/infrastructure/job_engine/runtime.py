@@ -79,7 +79,7 @@ async def running(root: Path, execution: Execution) -> AsyncIterator[None]:
         DBOS.destroy(destroy_registry=True)
         raise SirConvertError(f"the job engine cannot start on {root}: {error}") from error
     try:
-        await execution.start()
+        await execution.dispatcher.start()
         yield
     finally:
         # DBOS made its threads the loop's default ones, and they end here: whoever stops after it needs others.
