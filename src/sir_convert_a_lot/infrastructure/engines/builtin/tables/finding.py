@@ -1,6 +1,6 @@
-"""The tables of a page, found by their rules.
+"""The tables of a page: first those that rules mark, then columns of figures without rules.
 
-Owns which candidates are tables. Refuses to find what no rule marks: a page of text must never become a table.
+Owns which candidates are tables. Refuses the doubtful ones: a page of text must never become a table.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import pairwise
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import BREAK, Vocabulary
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Page, Table, Word
+from sir_convert_a_lot.infrastructure.engines.builtin.tables.borderless import find_borderless
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import read_table, words_within
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import (
     bounds_between_columns,
@@ -51,6 +52,12 @@ def find_tables(page: Page) -> tuple[Table, ...]:
     loose = [rule for rule in horizontal if rule not in in_frames]
     for stack in gather_stacks(loose[:MAX_LOOSE_RULES], page.words):
         if not any(_meet(stack.box, other.box) for other in tables) and (table := _table_in_stack(stack, page)):
+            tables.append(table)
+    free = [word for word in page.words if not any(_meet(word.box, table.box) for table in tables)]
+    for lattice in find_borderless(free):
+        words = words_within(free, lattice.box)
+        table = read_table(lattice, words, page.page_index)
+        if not any(_meet(table.box, other.box) for other in tables):
             tables.append(table)
     return tuple(sorted((_mend(table, page) for table in tables), key=lambda table: (table.box.y0, table.box.x0)))
 

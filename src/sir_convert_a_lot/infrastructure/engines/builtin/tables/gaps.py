@@ -37,7 +37,11 @@ def split_line(line: Line) -> list[list[Word]]:
 
 def bounds_between_columns(words: Sequence[Word]) -> list[float]:
     """Where columns meet, from the gaps in the lines that have most of them; none when lines have no gaps."""
-    lines = [[_extent(chunk) for chunk in split_line(line)] for line in group_into_lines(words)]
+    return bounds_between([[extent_of(chunk) for chunk in split_line(line)] for line in group_into_lines(words)])
+
+
+def bounds_between(lines: Sequence[Sequence[Extent]]) -> list[float]:
+    """Where columns meet, from the extents of the texts in each line."""
     counts = sorted((len(line) for line in lines), reverse=True)
     if not counts:
         return []
@@ -120,7 +124,7 @@ def _crosses(box: Box, x: float) -> bool:
     return box.x0 + CROSSED_PT < x < box.x1 - CROSSED_PT
 
 
-def _extent(chunk: Sequence[Word]) -> Extent:
+def extent_of(chunk: Sequence[Word]) -> Extent:
     return min(word.box.x0 for word in chunk), max(word.box.x1 for word in chunk)
 
 
