@@ -85,9 +85,14 @@ def test_without_a_title_the_largest_type_is_level_one() -> None:
     assert kinds_of(*chapters, paragraph("Inside", size=13)) == [("heading", 1)] * 3 + [("heading", 2)]
 
 
-def test_a_bold_line_is_a_heading_and_a_bold_sentence_is_not() -> None:
-    assert kinds_of(paragraph("Methods in brief", bold=True), paragraph("This is important.", bold=True)) == [
-        ("heading", 1),
+def test_a_bold_line_over_prose_is_a_heading_and_a_bold_sentence_is_not() -> None:
+    assert kinds_of(paragraph("Methods in brief", bold=True)) == [("heading", 1)]
+    assert kinds_of(paragraph("This is important.", bold=True)) == [("paragraph", 0)]
+
+
+def test_a_bold_name_over_an_address_is_no_heading() -> None:
+    assert kinds_of(paragraph("Ada Lindqvist", bold=True), paragraph("Harbour Street School")) == [
+        ("paragraph", 0),
         ("paragraph", 0),
     ]
 
@@ -220,6 +225,11 @@ def test_headers_and_page_numbers_that_come_again_are_dropped() -> None:
 
 def test_headers_of_odd_and_even_pages_are_dropped() -> None:
     pages = [page_of(index, *write(("Swifts", "A. Lindqvist")[index % 2], 40, 30), *body()) for index in range(6)]
+    assert all(texts_of(page) == texts_of(page_of(0, *body())) for page in drop_furniture(pages))
+
+
+def test_headers_of_pages_with_wide_margins_are_dropped_when_they_come_again() -> None:
+    pages = [page_of(index, *write("A. Lindqvist et al.", 40, 100), *body(130)) for index in range(3)]
     assert all(texts_of(page) == texts_of(page_of(0, *body())) for page in drop_furniture(pages))
 
 

@@ -211,6 +211,12 @@ def test_list_items_begin_at_their_markers_and_hang() -> None:
     ]
 
 
+def test_dashes_at_one_place_are_one_list() -> None:
+    words = write("– one item that is long enough", 20, 100) + write("to hang", 30, 112)
+    words += write("– another", 20, 124) + write("wide " * 12, 20, 200)
+    assert [p.marker for p in paragraphs_of(*words)] == ["–", "–", ""]
+
+
 def test_references_begin_at_their_numbers() -> None:
     words = [
         *write("[1] A. Author. A title that is long,", 50, 100),

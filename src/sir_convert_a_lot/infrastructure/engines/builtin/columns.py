@@ -199,7 +199,7 @@ def _clear_rows(rows: Sequence[Line], x: float, size: float) -> list[bool]:
     edge = median(starts) if starts else inf
     clear = list(wide)
     for index, (before, after) in enumerate(around):
-        is_alone = all(wide[near] for near in (index - 1, index + 1) if 0 <= near < len(wide))
+        is_alone = 0 < index < len(wide) - 1 and wide[index - 1] and wide[index + 1]
         is_overfull = _gap(before, after, x) > OVERFULL * size and abs(after - edge) < ALIGNED * size
         clear[index] = wide[index] or (is_alone and (is_overfull or (after == inf and before <= edge)))
     return clear

@@ -15,7 +15,8 @@ from statistics import median
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Line, Page
 
-MARGIN = 0.12  # of the page's height, at either edge: where furniture may be
+EDGE = 0.2  # of the page's height, at either end: where a line that comes again may be furniture
+MARGIN = 0.12  # of the page's height: where small print and page numbers may be furniture without coming again
 MAX_ROWS = 3  # of furniture at one edge
 NEIGHBOURS = (
     6  # pages to either side in which a header has to come again; chapters change headers, odd pages differ from even
@@ -36,6 +37,7 @@ class _Row:
     is_top: bool
     rank: int
     gap_pt: float
+    is_in_margin: bool
     key: str
 
 
@@ -61,29 +63,25 @@ def drop_furniture(pages: Sequence[Page]) -> list[Page]:
 
 
 def _edge_rows(page: Page) -> list[_Row]:
-    zone = MARGIN * page.height_pt
-    near = [word for word in page.words if word.box.y1 < 2 * zone or word.box.y0 > page.height_pt - 2 * zone]
-    lines = group_into_lines(near)
-    top = [line for line in lines if line.box.y1 < 2 * zone]
-    bottom = [line for line in reversed(lines) if line.box.y0 > page.height_pt - 2 * zone]
-    return [
-        *_rank(top, is_top=True, zone=zone, page=page),
-        *_rank(bottom, is_top=False, zone=zone, page=page),
-    ]
+    reach = 1.5 * EDGE * page.height_pt  # half as far again, to see the line after the last
+    top = group_into_lines(word for word in page.words if word.box.y1 < reach)
+    bottom = group_into_lines(word for word in page.words if word.box.y0 > page.height_pt - reach)
+    return [*_rank(top, is_top=True, page=page), *_rank(bottom[::-1], is_top=False, page=page)]
 
 
-def _rank(lines: list[Line], *, is_top: bool, zone: float, page: Page) -> list[_Row]:
-    """The outermost lines at one edge, as far as they lie in the margin."""
+def _rank(lines: list[Line], *, is_top: bool, page: Page) -> list[_Row]:
+    """The outermost lines at one edge, as far as they lie near it."""
     rows: list[_Row] = []
     for rank, line in enumerate(lines[:MAX_ROWS]):
-        if not (line.box.y1 < zone if is_top else line.box.y0 > page.height_pt - zone):
+        depth = line.box.y1 if is_top else page.height_pt - line.box.y0
+        if depth > EDGE * page.height_pt:
             break
         if rank + 1 < len(lines):
             after = lines[rank + 1].box
             gap = after.y0 - line.box.y1 if is_top else line.box.y0 - after.y1
         else:
-            gap = zone
-        rows.append(_Row(line, is_top, rank, gap, _key(line, is_top=is_top)))
+            gap = MARGIN * page.height_pt
+        rows.append(_Row(line, is_top, rank, gap, depth < MARGIN * page.height_pt, _key(line, is_top=is_top)))
     return rows
 
 
@@ -109,7 +107,7 @@ def _is_furniture(row: _Row, near: Counter[str], body_size: float) -> bool:
     if near[row.key] and row.gap_pt >= APART_REPEATED * body_size:
         return True
     size = median(word.font.size_pt for word in row.line.words)
-    if row.gap_pt < APART * body_size:
+    if row.gap_pt < APART * body_size or not row.is_in_margin:
         return False
     text = read_line(row.line.words)
     return (bool(PAGE_NUMBER.match(text)) and row.rank == 0) or size < SMALLER * body_size

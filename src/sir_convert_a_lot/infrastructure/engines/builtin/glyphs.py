@@ -22,6 +22,7 @@ ASCENT, DESCENT = 0.8, 0.2  # of a word's box, in sizes; fonts' own figures are 
 WORD_GAP = 0.25  # sizes; wider than this is a space even where pdfium inserted none
 GLUE_GAP = 0.12  # sizes; narrower than this is no space when the font changes
 BOLD_WEIGHT = 600  # pdfium gives Nimbus Roman regular 425 and bold 700 and more
+SMALLEST_PT, LARGEST_PT = 2.0, 500.0  # sizes taken at their word
 INVISIBLE = 3  # text rendering mode of the PDF reference, table 104
 FLAG_FIXED_PITCH, FLAG_ITALIC, FLAG_FORCE_BOLD = 1 << 0, 1 << 6, 1 << 18  # font descriptor flags, table 121
 UNMAPPED = "\ufffd"
@@ -189,7 +190,7 @@ def _plausible_size(text_page: Any, index: int, size_pt: float) -> float:
     rect = pdfium_c.FS_RECTF()
     pdfium_c.FPDFText_GetLooseCharBox(text_page, index, rect)
     height = max(abs(rect.top - rect.bottom), 0.1)
-    return size_pt if 0.3 * height <= size_pt <= 4 * height and math.isfinite(size_pt) else height
+    return size_pt if max(SMALLEST_PT, 0.25 * height) <= size_pt < LARGEST_PT else height
 
 
 def _join_accents(glyphs: list[_Glyph]) -> list[_Glyph]:

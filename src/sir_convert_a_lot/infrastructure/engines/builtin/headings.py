@@ -23,6 +23,7 @@ LARGER = 1.12  # times the body's size: a heading by size alone
 MUCH_LARGER = 1.4  # times the body's size: a heading even where it is a sentence
 MAX_LINES = 4
 MAX_CHARACTERS = 250
+SHORTEST_PROSE = 60  # characters of one line that a bold line can be the heading of
 MAX_TITLE = 120  # characters of a heading that only its weight or number tells
 MAX_LEVEL = 6
 SMALLER = 0.93  # times the body's size: notes
@@ -65,6 +66,9 @@ def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
     """The blocks of a document, in the order given. Paragraphs must be those of the whole document."""
     typography = Typography(paragraphs)
     headings = [_is_heading(paragraph, typography) for paragraph in paragraphs]
+    for index, paragraph in enumerate(paragraphs):
+        if headings[index] and not _stands_out(paragraph, typography):
+            headings[index] = any(_is_led(after) or headings[index + 1] for after in paragraphs[index + 1 : index + 2])
     numbers = {_number(paragraph.text) for paragraph, yes in zip(paragraphs, headings, strict=True) if yes}
     headings = [
         yes or _is_numbered_like(paragraph, numbers) for paragraph, yes in zip(paragraphs, headings, strict=True)
@@ -95,6 +99,21 @@ def _is_heading(paragraph: Paragraph, typography: Typography) -> bool:
     if typography.is_bold_body or not paragraph.font.is_bold or size < SMALLER * typography.body_size:
         return False
     return paragraph.line_count <= 2 and not text.endswith((".", ",", ";", ":")) and len(text) <= MAX_TITLE
+
+
+def _stands_out(paragraph: Paragraph, typography: Typography) -> bool:
+    """Whether size, number or name alone make it a heading; a bold line needs something to be the heading of."""
+    return (
+        paragraph.font.size_pt >= LARGER * typography.body_size
+        or numbering_depth(paragraph.text) > 0
+        or bool(SECTION_NAME.match(paragraph.text))
+    )
+
+
+def _is_led(paragraph: Paragraph) -> bool:
+    """Whether it can follow a heading: prose, a list or a table, not the address under an author's name."""
+    is_prose = paragraph.line_count > 1 or len(paragraph.text) >= SHORTEST_PROSE
+    return is_prose or bool(paragraph.marker) or paragraph.table is not None
 
 
 def numbering_depth(text: str) -> int:

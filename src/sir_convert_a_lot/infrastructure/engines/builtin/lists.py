@@ -46,6 +46,15 @@ def number_of(marker: str) -> int | None:
     return int(digits) if digits.isdecimal() else None
 
 
+def is_alike(marker: str, other: str) -> bool:
+    """Whether two markers can belong to one list: the same sign, both numbers, or both letters."""
+    return _shape(marker) == _shape(other)
+
+
+def _shape(marker: str) -> str:
+    return re.sub(r"[a-zA-Z]+", "a", re.sub(r"\d+", "1", marker))
+
+
 def strip_marker(text: str, marker: str) -> str:
     """`text` without the marker at its start."""
     return text[len(marker) :].lstrip() if text.startswith(marker) else text

@@ -14,7 +14,7 @@ from statistics import median
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import enclose
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import join_lines
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import main_font, read_line
-from sir_convert_a_lot.infrastructure.engines.builtin.lists import is_certain, match_marker, starts_reference
+from sir_convert_a_lot.infrastructure.engines.builtin.lists import is_alike, is_certain, match_marker, starts_reference
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Paragraph, Region
 
 LOOSE = 1.25  # times the usual distance between lines: more begins a paragraph
@@ -51,7 +51,8 @@ def build_paragraphs(region: Region, page_index: int) -> list[Paragraph]:
             groups[-1].append(line)
         else:
             groups.append([line])
-    return [_make(group, region.box, page_index) for group in groups]
+    items = _find_items(groups, region.box)
+    return [_make(group, region.box, page_index, is_item=is_item) for group, is_item in zip(groups, items, strict=True)]
 
 
 def _measure(line: Line) -> _Measured:
@@ -123,8 +124,8 @@ def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: flo
 
 
 def _is_centred(box: Box, region: Box) -> bool:
-    left, right = box.x0 - region.x0, region.x1 - box.x1
-    return left > 0.02 * region.width and abs(left - right) < 0.02 * region.width
+    """Whether both sides are left equally empty; a full line is centred as well."""
+    return abs((box.x0 - region.x0) - (region.x1 - box.x1)) < 0.02 * region.width
 
 
 def _is_indented(group: list[_Measured], line: _Measured, after: _Measured | None, region: Box, size: float) -> bool:
@@ -148,7 +149,7 @@ def _is_cut_short(last: _Measured, line: _Measured, region: Box, size: float) ->
     return room > SHORT_LINE * region.width and not line.text[:1].islower()
 
 
-def _make(group: list[_Measured], region: Box, page_index: int) -> Paragraph:
+def _make(group: list[_Measured], region: Box, page_index: int, *, is_item: bool) -> Paragraph:
     words = [word for line in group for word in line.line.words]
     first, last = group[0], group[-1]
     font = main_font([word for word in words if word.font.size_pt >= SCRIPT_SIZE * first.font.size_pt] or words)
@@ -159,9 +160,29 @@ def _make(group: list[_Measured], region: Box, page_index: int) -> Paragraph:
         font=Font(font.name, font.size_pt, all(line.is_bold for line in group), font.is_italic, first.is_code),
         line_count=len(group),
         region_box=region,
-        marker=first.marker if _is_item(group, region) else "",
+        marker=first.marker if is_item else "",
         is_open=not last.text.endswith((".", "!", "?", ":")),
         is_indented=len(group) > 1 and first.line.box.x0 - group[1].line.box.x0 >= INDENT * font.size_pt,
+    )
+
+
+def _find_items(groups: list[list[_Measured]], region: Box) -> list[bool]:
+    """Which groups are list items: by themselves, or beside one whose marker stands at the same x."""
+    items = [_is_item(group, region) for group in groups]
+    for step in (1, -1):
+        order = range(len(groups))[::step]
+        for index, after in pairwise(order):
+            if items[index] and _is_like(groups[index][0], groups[after][0]):
+                items[after] = True
+    return items
+
+
+def _is_like(item: _Measured, other: _Measured) -> bool:
+    return (
+        bool(other.marker)
+        and not other.is_code
+        and is_alike(item.marker, other.marker)
+        and abs(item.line.box.x0 - other.line.box.x0) < 0.3 * item.font.size_pt
     )
 
 
