@@ -242,8 +242,9 @@ async def _sweep_for_ever(parts: _Parts, engine: DbosJobEngine) -> None:
         raw=timedelta(seconds=settings.raw_retention_s), artifacts=timedelta(seconds=settings.artifact_retention_s)
     )
     while True:
-        await asyncio.sleep(settings.sweep_interval_s)
         try:
+            await engine.settle_left()
+            await asyncio.sleep(settings.sweep_interval_s)
             swept = await sweep(engine, parts.files, parts.ledger, periods, _now)
         except SirConvertError as error:
             logger.warning("the sweep stopped, the next one goes on: %s", error.message)

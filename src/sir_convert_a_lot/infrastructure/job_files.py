@@ -119,6 +119,9 @@ class StoredFiles:
         """Delete what was published of a job that was canceled meanwhile."""
         shutil.rmtree(self._jobs / job_id / "artifacts", ignore_errors=True)
 
+    def has_manifest(self, job_id: str) -> bool:
+        return (self._jobs / job_id / "manifest.json").exists()
+
     def write_manifest(self, job_id: str, manifest: dict[str, Any]) -> None:
         """Nothing happens when the job's folder is gone."""
         folder = self._jobs / job_id

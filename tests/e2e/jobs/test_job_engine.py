@@ -81,6 +81,23 @@ def test_a_failed_job_keeps_its_log_and_a_manifest_but_no_markdown(start: Any, t
     asyncio.run(scenario())
 
 
+def test_a_manifest_that_a_kill_cut_off_is_written_at_the_next_start(start: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            ended = await client.end_of(await client.submit("ok"))
+        manifest = tmp_path / "root" / "jobs" / ended.job_id / "manifest.json"
+        before = json.loads(manifest.read_text())
+        manifest.unlink()
+        async with start():
+            for _ in range(500):
+                if manifest.exists():
+                    break
+                await asyncio.sleep(0.02)
+        assert json.loads(manifest.read_text()) == before
+
+    asyncio.run(scenario())
+
+
 def test_progress_moves_while_a_document_is_converted(start: Any) -> None:
     async def scenario() -> None:
         async with start() as client:

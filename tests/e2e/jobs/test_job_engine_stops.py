@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pikepdf
 import pytest
 
+from sir_convert_a_lot.bootstrap import WORK
+from sir_convert_a_lot.domain.errors import JobNotCancelable
 from sir_convert_a_lot.domain.job import JobRecord, JobStage, JobStatus
 from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
 
@@ -89,6 +94,47 @@ def test_many_cancels_at_once_are_all_obeyed(start: Any) -> None:
             assert after.status is JobStatus.SUCCEEDED
 
     asyncio.run(scenario())
+
+
+def test_cancels_that_race_with_the_start_leave_every_worker_free(start: Any) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            await client.end_of(await client.submit("ok"))
+            for number in range(20):
+                record = await client.submit("ok")
+                await asyncio.sleep(number / 1000)
+                with suppress(JobNotCancelable):
+                    await client.jobs.cancel(record.job_id)
+            after = await client.end_of(await client.submit("ok"), limit_s=10)
+            assert after.status is JobStatus.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
+def test_a_decompression_bomb_is_bounded_by_the_memory_limit(start: Any, tmp_path: Path) -> None:
+    """Three megabytes that become 600 MB of drawing, with the real engine."""
+    bomb = tmp_path / "bomb.pdf"
+    write_bomb(bomb, 600 * MIB)
+    assert bomb.stat().st_size < 4 * MIB
+
+    async def scenario() -> None:
+        async with start(work=WORK, worker_memory_limit_bytes=256 * MIB) as client:
+            ended = await client.end_of(await client.submit("bomb", pdf=bomb), limit_s=60)
+            assert ended.failure.code == "worker_out_of_memory"
+            assert (await client.end_of(await client.submit("digital"))).status is JobStatus.SUCCEEDED
+
+    asyncio.run(scenario())
+
+
+def write_bomb(path: Path, size_bytes: int) -> None:
+    drawing = b"0 0 m 1 1 l S\n" * (MIB // 14)
+    deflate = zlib.compressobj(1)
+    content = b"".join(deflate.compress(drawing) for _ in range(size_bytes // MIB)) + deflate.flush()
+    with pikepdf.new() as document:
+        stream = pikepdf.Stream(document, b"")
+        stream.write(content, filter=pikepdf.Name.FlateDecode)
+        document.add_blank_page().Contents = stream
+        document.save(path)
 
 
 def test_a_worker_above_its_memory_limit_is_killed(start: Any, processes: Any) -> None:

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 PRIORITIES = {Priority.HIGH: 10, Priority.NORMAL: 100}
 # DBOS repeats a failed statement for a long time; a caller is told sooner that the database does not answer.
 DATABASE_LIMIT_S = 10.0
+# A kill cuts off at most what ran at that moment, and that is among the newest jobs.
+SETTLE_LAST = 500
 # Waiters are woken in process; this is for a change that no announcement told of.
 LOOK_AGAIN_S = 1.0
 
@@ -163,6 +165,16 @@ class DbosJobEngine:
                 is_past = is_past or row.workflow_id == here.job_id
             if len(rows) < batch:
                 return
+
+    async def settle_left(self) -> None:
+        """Finish what a kill of the service cut off between the end of a job and its manifest."""
+        async with _database():
+            rows = await DBOS.list_workflows_async(
+                name=WORKFLOW, status=TERMINAL_NAMES, sort_desc=True, limit=SETTLE_LAST, load_input=False
+            )
+        for row in rows:
+            if not self._files.has_manifest(row.workflow_id):
+                await self._settle(row.workflow_id)
 
     async def _settle(self, job_id: str) -> None:
         """Write the manifest of a job that ended without its workflow's doing, and keep nothing it published."""
