@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 KEY = "contract-tests-key"
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 JOBS = "/v1/convert/jobs"
 
 

@@ -45,7 +45,7 @@ def test_what_watches_needs_no_key(service: Any, path: str) -> None:
     assert httpx.get(service.url + path).status_code == 200
 
 
-def test_without_a_key_the_service_answers_only_when_that_was_asked_for(start: Any, tmp_path: Path) -> None:
+def test_without_a_key_the_service_answers_only_when_that_was_asked_for(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIR_")}
     environment |= {"CONVERTER_STORAGE_ROOT": str(tmp_path / "none"), "SIR_CONVERT_A_LOT_PORT": "0"}
     serve = [sys.executable, "-m", "sir_convert_a_lot", "serve"]
@@ -62,7 +62,7 @@ def test_without_a_key_the_service_answers_only_when_that_was_asked_for(start: A
         assert b"listening" not in ended.stderr
 
 
-def test_insecure_local_answers_without_a_key(start: Any, tmp_path: Path) -> None:
+def test_insecure_local_answers_without_a_key(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIR_")}
     environment |= {"CONVERTER_STORAGE_ROOT": str(tmp_path / "open"), "SIR_CONVERT_A_LOT_PORT": "0"}
     command = [sys.executable, "-m", "sir_convert_a_lot", "serve", "--insecure-local"]

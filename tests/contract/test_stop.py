@@ -48,8 +48,8 @@ def test_a_stop_ends_long_polls_and_streams_at_once(
     service.process.terminate()
     for thread in waiting:
         thread.join(15)
-    assert seen["poll_ended"] - asked < 3
-    assert seen["stream_ended"] - asked < 3
+    assert seen["poll_ended"] - asked < 5
+    assert seen["stream_ended"] - asked < 5
     assert service.process.wait(15) == 0
 
 
