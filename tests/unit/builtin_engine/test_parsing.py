@@ -149,6 +149,31 @@ def test_a_change_of_font_inside_a_word_leaves_no_space(tmp_path: Path) -> None:
     assert (first.text, first.is_glued, second.text, second.is_glued) == ("half", False, "bold", True)
 
 
+def raw_text(folder: Path, codes: bytes) -> list[str]:
+    """The words of a page that draws these character codes in a font without a map to Unicode."""
+    parse(folder, lambda canvas: canvas.drawString(50, 50, "x"))
+    path = folder / "page.pdf"
+    with pikepdf.open(path, allow_overwriting_input=True) as pdf:
+        font = pikepdf.Dictionary(Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type3, FontBBox=[0, 0, 1000, 1000])
+        font.FontMatrix = [0.001, 0, 0, 0.001, 0, 0]
+        font.FirstChar, font.LastChar, font.Widths = 0, 255, [500] * 256
+        font.CharProcs = pikepdf.Dictionary(a=pikepdf.Stream(pdf, b"500 0 0 0 400 700 d1 0 0 400 700 re f"))
+        font.Encoding = pikepdf.Dictionary(Differences=[0, *[pikepdf.Name("/a")] * 256])
+        pdf.pages[0].Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
+        pdf.pages[0].Contents = pikepdf.Stream(pdf, b"BT /F 12 Tf 50 500 Td <" + codes.hex().encode() + b"> Tj ET")
+        pdf.save(path)
+    with PdfFile(path, max_pages=1) as document:
+        raw = document.load_page(0)
+        page = parse_page(raw, 0)
+        raw.close()
+    return text_of(page)
+
+
+def test_ligatures_of_old_tex_fonts_are_written_out_and_codes_without_order_are_not(tmp_path: Path) -> None:
+    assert raw_text(tmp_path, b"signi\x1ccant modi\x1ccation") == ["significant", "modification"]
+    assert raw_text(tmp_path, b"\x1c\x1d\x10\x11ab") == ["\ufffd" * 4 + "ab"]
+
+
 def test_rulings_are_read_from_lines_and_from_thin_rectangles(tmp_path: Path) -> None:
     def draw(canvas: Canvas) -> None:
         canvas.line(50, 500, 350, 500)

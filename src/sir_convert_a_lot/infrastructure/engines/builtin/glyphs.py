@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +35,12 @@ PRIVATE_USE = {
 }  # fmt: skip
 LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 # Fonts of TeX without ToUnicode: pdfium gives their codes, which no other text has. T1 (Cork) encoding, then OT1.
-CORK = {
+OLD_TEX = {
+    0x0B: "ff", 0x0C: "fi", 0x0E: "ffi", 0x0F: "ffl",
     0x10: "“", 0x11: "”", 0x12: "„", 0x13: "«", 0x14: "»", 0x15: "–", 0x16: "—",
     0x1B: "ff", 0x1C: "fi", 0x1D: "fl", 0x1E: "ffi", 0x1F: "ffl",
 }  # fmt: skip
-OLD_TEX = {0x0B: "ff", 0x0C: "fi", 0x0E: "ffi", 0x0F: "ffl"}
+RARE = 0.15  # share of a font's characters: so many may be ligatures and quotes, more tell a font without any order
 # Accents that old TeX fonts draw as characters of their own over the letter.
 ACCENTS = {
     "´": "\u0301", "`": "\u0300", "¨": "\u0308", "ˆ": "\u0302", "˜": "\u0303", "¯": "\u0304", "˘": "\u0306",
@@ -88,6 +90,7 @@ def read_words(page: Any, space: PageSpace) -> PageText:
         text_page.close()
     visible = [glyph for glyph in glyphs if not glyph.run.is_invisible]
     glyphs = visible or glyphs
+    _spell_old_tex(glyphs)
     words = tuple(_group_into_words(_join_accents(glyphs)))
     return PageText(words, space, turned, sum(word.text.count(UNMAPPED) for word in words))
 
@@ -141,15 +144,25 @@ def _spell(code: int) -> str:
         return "-"
     if code in LIGATURES:
         return LIGATURES[code]
-    if code in CORK:
-        return CORK[code]
     if code in OLD_TEX:
-        return OLD_TEX[code]
+        return chr(code)  # `_spell_old_tex` sees the rest of the font first
     if 0xE000 <= code <= 0xF8FF:
         return PRIVATE_USE.get(code, UNMAPPED)
     if code < 32 or code in {0xFFFE, 0xFFFF} or 0x7F <= code < 0xA0 or code > 0x10FFFF or 0xD800 <= code < 0xE000:
         return UNMAPPED
     return chr(code)
+
+
+def _spell_old_tex(glyphs: list[_Glyph]) -> None:
+    """Writes out the ligatures of TeX's fonts; in a font of many such codes they say nothing and are unmapped."""
+    totals, coded = Counter[str](), Counter[str]()
+    for glyph in glyphs:
+        totals[glyph.run.font.name] += 1
+        coded[glyph.run.font.name] += ord(glyph.text[0]) in OLD_TEX
+    for glyph in glyphs:
+        if ord(glyph.text[0]) in OLD_TEX:
+            name = glyph.run.font.name
+            glyph.text = OLD_TEX[ord(glyph.text)] if coded[name] <= RARE * totals[name] else UNMAPPED
 
 
 def _read_run(text_page: Any, index: int, pointer: Any, space: PageSpace) -> _Run:
