@@ -207,8 +207,13 @@ def _clear_rows(rows: Sequence[Line], x: float, size: float) -> list[bool]:
 
 def _space_around(row: Line, x: float) -> tuple[float, float]:
     """Where the words before `x` end, and where the words after it begin; infinite where there are none."""
-    before = max((word.box.x1 for word in row.words if word.box.x0 < x), default=-inf)
-    return before, min((word.box.x0 for word in row.words if word.box.x0 >= x), default=inf)
+    before, after = -inf, inf
+    for word in row.words:  # from left to right
+        x0, _, x1, _ = word.box
+        if x0 >= x:
+            return before, x0
+        before = max(before, x1)
+    return before, after
 
 
 def _gap(before: float, after: float, x: float) -> float:

@@ -24,6 +24,7 @@ WORD_GAP = 0.25  # sizes; wider than this is a space even where pdfium inserted 
 GLUE_GAP = 0.12  # sizes; narrower than this is no space when the font changes
 BOLD_WEIGHT = 600  # pdfium gives Nimbus Roman regular 425 and bold 700 and more
 SMALLEST_PT, LARGEST_PT = 2.0, 500.0  # sizes taken at their word
+BLEED_PT = 2.0  # a character this far outside the page still counts as on it
 INVISIBLE = 3  # text rendering mode of the PDF reference, table 104
 FLAG_FIXED_PITCH, FLAG_ITALIC, FLAG_FORCE_BOLD = 1 << 0, 1 << 6, 1 << 18  # font descriptor flags, table 121
 UNMAPPED = "\ufffd"
@@ -112,6 +113,7 @@ def _read_glyphs(text_page: Any, space: PageSpace) -> list[_Glyph]:
     runs: dict[int | None, _Run] = {}
     glyphs: list[_Glyph] = []
     rect, x, y = pdfium_c.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
+    right_edge, bottom_edge = space.width_pt + BLEED_PT, space.height_pt + BLEED_PT
     after_space, after_gap = True, False
     for index in range(pdfium_c.FPDFText_CountChars(text_page)):
         code = pdfium_c.FPDFText_GetUnicode(text_page, index)
@@ -128,9 +130,9 @@ def _read_glyphs(text_page: Any, space: PageSpace) -> list[_Glyph]:
             run = runs[address] = _read_run(text_page, index, pointer, space)
         pdfium_c.FPDFText_GetLooseCharBox(text_page, index, rect)
         pdfium_c.FPDFText_GetCharOrigin(text_page, index, x, y)
-        x0, _, x1, _ = space.box(rect.left, rect.bottom, rect.right, rect.top)
+        x0, x1 = space.span(rect.left, rect.bottom, rect.right, rect.top)
         origin_x, baseline = space.point(x.value, y.value)
-        if not (space.holds(x0, baseline) or space.holds(x1, baseline)):
+        if x1 < -BLEED_PT or x0 > right_edge or not -BLEED_PT <= baseline <= bottom_edge:
             continue
         if x1 <= x0:
             x0, x1 = origin_x, origin_x + run.font.size_pt * 0.3

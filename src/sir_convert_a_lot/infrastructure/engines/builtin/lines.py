@@ -27,52 +27,62 @@ SUPERSCRIPT_SIZE, SUPERSCRIPT_RISE = 0.85, 0.15  # of the line's main size: smal
 class _OpenLine:
     """A line being built; its largest word says where it is."""
 
-    __slots__ = ("main", "words")
+    __slots__ = ("height", "main", "words", "y0", "y1")
 
     def __init__(self, word: Word) -> None:
-        self.main = word
         self.words = [word]
+        self._stand_on(word)
 
-    def overlap(self, word: Word) -> float:
-        """How much of the smaller of the two heights is shared, 0 when the word is not on this line."""
-        large, small = (
-            (self.main.box, word.box) if self.main.box.height >= word.box.height else (word.box, self.main.box)
-        )
-        if large.height > DROP_CAP_RATIO * small.height and abs(large.y1 - small.y1) > 0.6 * small.height:
+    def _stand_on(self, word: Word) -> None:
+        self.main = word
+        _, self.y0, _, self.y1 = word.box
+        self.height = self.y1 - self.y0
+
+    def overlap(self, y0: float, y1: float) -> float:
+        """How much of its height a word shares with the line; 0 when its middle is not on this line."""
+        height = y1 - y0
+        if self.height >= height:
+            large, small, middle = self.height, height, (y0 + y1) / 2
+            is_off = not self.y0 <= middle <= self.y1
+        else:
+            large, small, middle = height, self.height, (self.y0 + self.y1) / 2
+            is_off = not y0 <= middle <= y1
+        if is_off or (large > DROP_CAP_RATIO * small and abs(self.y1 - y1) > 0.6 * small):
             return 0.0
-        centre = (small.y0 + small.y1) / 2
-        if not large.y0 <= centre <= large.y1:
-            return 0.0
-        return min(large.y1, small.y1) - max(large.y0, small.y0)
+        return min(self.y1, y1) - max(self.y0, y0)
 
     def add(self, word: Word) -> None:
         self.words.append(word)
-        if word.box.height > self.main.box.height * 1.05:
-            self.main = word
+        if word.box.height > self.height * 1.05:
+            self._stand_on(word)
 
 
 def group_into_lines(words: Iterable[Word]) -> list[Line]:
     """Lines from top to bottom, the words of each from left to right. Superscripts are marked."""
     open_lines: list[_OpenLine] = []
-    for word in sorted(words, key=lambda word: (word.box.y1, word.box.x0, word.text)):
-        recent = open_lines[-OPEN_LINES:]
-        best = max(recent, key=lambda line: line.overlap(word), default=None)
-        if best is not None and best.overlap(word) > 0:
-            best.add(word)
-        else:
+    for word in sorted(words, key=lambda word: (word.box[3], word.box[0], word.text)):
+        _, y0, _, y1 = word.box
+        best, most = None, 0.0
+        for line in open_lines[-OPEN_LINES:]:
+            if (shared := line.overlap(y0, y1)) > most:
+                best, most = line, shared
+        if best is None:
             open_lines.append(_OpenLine(word))
+        else:
+            best.add(word)
     lines = [_close(line) for line in open_lines]
     return sorted(lines, key=lambda line: (line.box.y1, line.box.x0))
 
 
 def _close(line: _OpenLine) -> Line:
-    words = sorted(line.words, key=lambda word: (word.box.x0, word.box.x1))
-    main = line.main
+    words = sorted(line.words, key=lambda word: (word.box[0], word.box[2]))
     marked = tuple(
-        word if word.is_superscript == _is_raised(word, main) else replace(word, is_superscript=not word.is_superscript)
+        word
+        if word.is_superscript == _is_raised(word, line.main)
+        else replace(word, is_superscript=not word.is_superscript)
         for word in words
     )
-    return Line(marked, Box(marked[0].box.x0, main.box.y0, max(word.box.x1 for word in marked), main.box.y1))
+    return Line(marked, Box(marked[0].box.x0, line.y0, max(word.box[2] for word in marked), line.y1))
 
 
 def _is_raised(word: Word, main: Word) -> bool:

@@ -66,6 +66,9 @@ class PageSpace:
         bx, by = self.point(right, top)
         return Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
 
-    def holds(self, x: float, y: float) -> bool:
-        """Whether a point of the page model lies on the page, give or take two points."""
-        return -2 <= x <= self.width_pt + 2 and -2 <= y <= self.height_pt + 2
+    def span(self, left: float, bottom: float, right: float, top: float) -> tuple[float, float]:
+        """The horizontal extent (x0, x1) of a rectangle of PDF space; of `box`, the half that every character needs."""
+        if self.quarter_turns == 0:
+            return left - self.left, right - self.left
+        x0, _, x1, _ = self.box(left, bottom, right, top)
+        return x0, x1
