@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -170,6 +171,10 @@ def succeeded(service: LiveService, pdf: bytes) -> dict[str, Any]:
     return service.convert(pdf)
 
 
+# Each page has text of its own: what all pages share is taken for a running header, and then nothing is left to keep.
+WORDS = ("swifts", "return", "in", "May", "and", "nest", "under", "old", "roofs", "where", "nobody", "counts", "them")
+
+
 def write_pages(pages: int) -> bytes:
     """A PDF of so many pages, each with text enough to need no OCR; of 0 pages it is a well-formed PDF without any."""
     kids = " ".join(f"{4 + 2 * index} 0 R" for index in range(pages))
@@ -179,8 +184,8 @@ def write_pages(pages: int) -> bytes:
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for index in range(pages):
-        line = f"Page {index + 1} of a paper that is long enough for somebody to watch how it is converted."
-        text = f"BT /F1 12 Tf 72 720 Td ({line}) Tj 0 -14 Td ({line}) Tj 0 -14 Td ({line}) Tj ET"
+        lines = [" ".join(Random(f"{index} {line}").choices(WORDS, k=12)) for line in range(8)]
+        text = "BT /F1 12 Tf 72 620 Td " + " 0 -14 Td ".join(f"({line}) Tj" for line in lines) + " ET"
         bodies += [
             (
                 "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> "

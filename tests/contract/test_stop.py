@@ -55,7 +55,7 @@ def test_a_stop_ends_long_polls_and_streams_at_once(
 
 def test_jobs_of_a_stopped_service_are_run_at_its_next_start(start: Any, make_pdf: Callable[[int], bytes]) -> None:
     service = start(shutdown_grace_s=0)
-    jobs = [service.submit(make_pdf(120)).json()["job"] for _ in range(2)]
+    jobs = [service.submit(make_pdf(60)).json()["job"] for _ in range(2)]
     assert service.stop() == 0
     again = start(root=service.root)
     for job in jobs:
