@@ -95,6 +95,13 @@ def test_a_title_is_larger_than_the_text_and_the_text_has_one_size(words: tuple[
     assert sizes["birds"] == sizes["school"]
 
 
+def test_lines_of_one_size_have_one_size_whatever_their_letters(words: tuple[Word, ...]) -> None:
+    assert {word.font.size_pt for word in words if word.text not in {"Counting", "Swifts"}} == {
+        next(word.font.size_pt for word in words if word.text == "birds")
+    }
+    assert next(word.font.size_pt for word in words if word.text == "birds") == pytest.approx(12, rel=0.15)
+
+
 def test_a_turned_page_is_read_as_a_reader_sees_it(document: pypdfium2.PdfDocument, ocr: PageOcr) -> None:
     words = ocr.read_page(document[1], 1)
 

@@ -11,6 +11,7 @@ the PaddleOCR authors, Apache-2.0 (`MODEL_LICENSES.md` in the rapidocr wheel, 3.
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -32,9 +33,21 @@ MODEL_FILES = {
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
 FONT_NAME = "ocr"
-# A detected line is about as high as its font's size: measured on born-digital pages, the median is 0.98 to 1.01 and
-# single lines vary by 15 %. So heights near the page's median are taken as one size: only what is clearly set larger is.
-SAME_SIZE_TOLERANCE = 0.25
+# Sizes are told by how wide a text is, in these shares of its size (Helvetica's, rounded); a box is padded by about 0.3
+# of its height. Heights alone differ with the letters of a line: on examples/scanned.pdf lines of one size are 12.7 to
+# 17 pt high, but 10.8 to 11.4 pt by their width.
+LETTER_EM = {
+    **dict.fromkeys("ijl.,:;'|!I ", 0.25),
+    **dict.fromkeys('ftr()[]-/"', 0.32),
+    **dict.fromkeys("mwMW@%", 0.85),
+}
+CAPITAL_EM, OTHER_EM, CJK_EM = 0.68, 0.54, 1.0
+BOX_PADDING = 0.3
+# Lines whose sizes differ by less are set in one size.
+SAME_SIZE = 0.15
+MIN_LETTERS, SAME_HEIGHT = 4, 0.4  # a shorter text tells no size; near the usual height it has the usual one
+# "4Next": the space after the number of a section is often lost.
+LOST_SPACE = re.compile(r"(\d{1,2}\.?)([A-Z][a-z]{3,}.*)")
 # RapidOCR's word boxes touch each other; words without a gap would read as one.
 WORD_GAP_EM = 0.25
 # Kana, CJK ideographs and Hangul are written without spaces between words.
@@ -72,11 +85,10 @@ class PageOcr:
         if found.txts is None or found.boxes is None:
             return ()
         lines = [_Line(_box_of(box, scale), text) for box, text in zip(found.boxes, found.txts, strict=True)]
-        usual_pt = statistics.median(line.box.height for line in lines) if lines else 0.0
         words: list[Word] = []
-        for line, parts in zip(lines, found.word_results, strict=True):
+        for line, parts, size_pt in zip(lines, found.word_results, _sizes_of(lines), strict=True):
             pieces = [(text, _box_of(box, scale)) for text, _score, box in parts or ()]
-            words += _words_of(line, pieces, _size_of(line.box.height, usual_pt))
+            words += _words_of(line, pieces, size_pt)
         return tuple(words)
 
     def measured_device(self) -> tuple[str, str]:
@@ -153,9 +165,41 @@ def _box_of(corners: Any, scale: float) -> Box:
     return Box(min(xs), min(ys), max(xs), max(ys))
 
 
-def _size_of(height_pt: float, usual_pt: float) -> float:
-    is_usual = abs(height_pt - usual_pt) <= SAME_SIZE_TOLERANCE * usual_pt
-    return round(usual_pt if is_usual else height_pt, 1)
+def _sizes_of(lines: Sequence[_Line]) -> list[float]:
+    """A font size for each line, in points; lines of about one size get the same."""
+    if not lines:
+        return []
+    measured = [_measure_size(line) for line in lines]
+    usual_height = statistics.median(line.box.height for line in lines)
+    body = statistics.median(size for size, line in zip(measured, lines, strict=True) for _letter in line.text)
+    sizes = []
+    for size, line in zip(measured, lines, strict=True):
+        is_short = len(line.text) < MIN_LETTERS and abs(line.box.height - usual_height) <= SAME_HEIGHT * usual_height
+        sizes.append(body if is_short or abs(size - body) <= SAME_SIZE * body else size)
+    groups: list[list[float]] = []
+    for size in sorted(set(sizes)):
+        if groups and size <= groups[-1][0] * (1 + SAME_SIZE):
+            groups[-1].append(size)
+        else:
+            groups.append([size])
+    usual = {size: round(statistics.fmean(group), 1) for group in groups for size in group}
+    return [usual[size] for size in sizes]
+
+
+def _measure_size(line: _Line) -> float:
+    """By the width of the text; by the height where the text is short or does not run from left to right."""
+    height, text = line.box.height, line.text
+    by_width = (line.box.width - BOX_PADDING * height) / max(0.1, sum(map(_width_em, text)))
+    is_plausible = 0.5 * height <= by_width <= 1.3 * height
+    return by_width if len(text) >= MIN_LETTERS and is_plausible else min(height, line.box.width) * (1 - BOX_PADDING)
+
+
+def _width_em(letter: str) -> float:
+    if letter in LETTER_EM:
+        return LETTER_EM[letter]
+    if FIRST_CJK <= letter <= LAST_CJK:
+        return CJK_EM
+    return CAPITAL_EM if letter.isupper() else OTHER_EM
 
 
 def _words_of(line: _Line, pieces: list[tuple[str, Box]], size_pt: float) -> list[Word]:
@@ -164,6 +208,8 @@ def _words_of(line: _Line, pieces: list[tuple[str, Box]], size_pt: float) -> lis
     is_cjk = any(FIRST_CJK <= character <= LAST_CJK for character in line.text)
     if is_cjk or "".join(text for text, _box in pieces).replace(" ", "") != line.text.replace(" ", ""):
         pieces = _spread(line, is_cjk=is_cjk)
+    if pieces and (number := LOST_SPACE.fullmatch(pieces[0][0])):
+        pieces = [*_spread(_Line(pieces[0][1], f"{number[1]} {number[2]}"), is_cjk=False), *pieces[1:]]
     words: list[Word] = []
     for index, (text, box) in enumerate(pieces):
         next_x0 = pieces[index + 1][1].x0 if index + 1 < len(pieces) else math.inf
