@@ -97,6 +97,19 @@ def test_a_bold_name_over_an_address_is_no_heading() -> None:
     ]
 
 
+def test_names_before_the_abstract_are_no_headings() -> None:
+    address = paragraph("Harbour Street School, Department of Birds, ada@example.org and tomas@example.org")
+    name = paragraph("Ada Lindqvist", bold=True)
+    abstract = paragraph("Abstract", size=12, bold=True)
+    assert kinds_of(name, address, abstract, name, address) == [
+        ("paragraph", 0),
+        ("paragraph", 0),
+        ("heading", 1),
+        ("heading", 2),
+        ("paragraph", 0),
+    ]
+
+
 def test_numbers_below_a_heading_are_headings_without_bold() -> None:
     told = kinds_of(
         paragraph("3 Methods", size=14, bold=True), paragraph("3.1. Counting"), paragraph("7.1 litres of water")

@@ -92,6 +92,12 @@ def test_indices_are_told_as_plain_text_mathematics() -> None:
     assert read_line(glued(*write("21", 50, 100), *write("st", 60, 96, small))) == "21st"
 
 
+def test_a_mark_of_a_note_is_told_with_and_without_a_space_before_it() -> None:
+    small = Font("Serif", 6)
+    assert read_line([*write("noted", 50, 100), *write("4", 79, 96, small)]) == "noted ^4"
+    assert read_line(glued(*write("4", 50, 96, small), *write("The note", 53, 100))) == "^4 The note"
+
+
 def test_a_letterspaced_title_is_one_word() -> None:
     assert read_line(write("A B S T R A C T", 50, 100)) == "ABSTRACT"
     assert read_line(write("x y z", 50, 100)) == "x y z"

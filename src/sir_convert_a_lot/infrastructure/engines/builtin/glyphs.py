@@ -41,6 +41,18 @@ OLD_TEX = {
     0x10: "“", 0x11: "”", 0x12: "„", 0x13: "«", 0x14: "»", 0x15: "–", 0x16: "—",
     0x1B: "ff", 0x1C: "fi", 0x1D: "fl", 0x1E: "ffi", 0x1F: "ffl",
 }  # fmt: skip
+# TeX's font of large signs (CMEX): pdfium gives its codes as letters, "X" for a sum. They hang below their baseline.
+LARGE_SIGNS = {
+    **dict.fromkeys((0x00, 0x10, 0x12, 0x20), "("), **dict.fromkeys((0x01, 0x11, 0x13, 0x21), ")"),
+    **dict.fromkeys((0x02, 0x14, 0x22, 0x68), "["), **dict.fromkeys((0x03, 0x15, 0x23, 0x69), "]"),
+    **dict.fromkeys((0x08, 0x1A, 0x28, 0x6E), "{"), **dict.fromkeys((0x09, 0x1B, 0x29, 0x6F), "}"),
+    **dict.fromkeys((0x0A, 0x1C, 0x2A), "⟨"), **dict.fromkeys((0x0B, 0x1D, 0x2B), "⟩"),
+    **dict.fromkeys((0x50, 0x58), "∑"), **dict.fromkeys((0x51, 0x59), "∏"), **dict.fromkeys((0x52, 0x5A), "∫"),
+    **dict.fromkeys((0x53, 0x5B), "⋃"), **dict.fromkeys((0x54, 0x5C), "⋂"), **dict.fromkeys((0x56, 0x5E), "⋀"),
+    **dict.fromkeys((0x57, 0x5F), "⋁"), **dict.fromkeys((0x4A, 0x4B), "⨀"), **dict.fromkeys((0x4C, 0x4D), "⨁"),
+    **dict.fromkeys((0x4E, 0x4F), "⨂"), **dict.fromkeys((0x70, 0x71, 0x72, 0x73), "√"),
+}  # fmt: skip
+MATHS_AXIS = 0.25  # sizes above the baseline: where TeX centres large signs
 RARE = 0.15  # share of a font's characters: so many may be ligatures and quotes, more tell a font without any order
 # Accents that old TeX fonts draw as characters of their own over the letter.
 ACCENTS = {
@@ -59,6 +71,7 @@ class _Run:
     font: Font
     quadrant: int  # of the direction of writing on the turned page: 0 to the right, 1 down, 2 left, 3 up
     is_invisible: bool
+    has_large_signs: bool  # its font is TeX's CMEX
 
 
 @dataclass(slots=True)
@@ -136,9 +149,21 @@ def _read_glyphs(text_page: Any, space: PageSpace) -> list[_Glyph]:
             continue
         if x1 <= x0:
             x0, x1 = origin_x, origin_x + run.font.size_pt * 0.3
-        glyphs.append(_Glyph(_spell(code), x0, x1, baseline, run, after_space, after_gap))
+        text = _spell(code)
+        if run.has_large_signs and pdfium_c.FPDFText_HasUnicodeMapError(text_page, index):
+            text = LARGE_SIGNS.get(code, UNMAPPED)
+            baseline = _middle(text_page, index, space) + MATHS_AXIS * run.font.size_pt
+        glyphs.append(_Glyph(text, x0, x1, baseline, run, after_space, after_gap))
         after_space = after_gap = False
     return glyphs
+
+
+def _middle(text_page: Any, index: int, space: PageSpace) -> float:
+    """The y of the middle of the ink of a character."""
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    pdfium_c.FPDFText_GetCharBox(text_page, index, left, right, bottom, top)
+    _, y0, _, y1 = space.box(left.value, bottom.value, right.value, top.value)
+    return (y0 + y1) / 2
 
 
 def _spell(code: int) -> str:
@@ -176,7 +201,8 @@ def _read_run(text_page: Any, index: int, pointer: Any, space: PageSpace) -> _Ru
     scale = math.hypot(matrix.c, matrix.d) or math.hypot(matrix.a, matrix.b)
     quadrant = 0 if is_mirrored else round(math.atan2(along[1], along[0]) / (math.pi / 2)) % 4
     mode = pdfium_c.FPDFTextObj_GetTextRenderMode(pointer) if pointer else 0
-    return _Run(_read_font(text_page, index, abs(size) * scale), quadrant, mode == INVISIBLE)
+    font = _read_font(text_page, index, abs(size) * scale)
+    return _Run(font, quadrant, mode == INVISIBLE, font.name.lower().startswith("cmex"))
 
 
 def _read_font(text_page: Any, index: int, size_pt: float) -> Font:

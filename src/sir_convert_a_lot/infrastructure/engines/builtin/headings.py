@@ -38,7 +38,7 @@ SECTION_NAME = re.compile(
 CAPTION = re.compile(
     r"^(?:Figure|Fig\.|Table|Tab\.|Algorithm|Listing|Scheme|Plate|Box)\s*\d+(?:\.\d+)*\s*[.:|–—-]", re.IGNORECASE
 )
-FOOTNOTE = re.compile(r"^(?:\d{1,3}|[*†‡§¶∗]{1,2})\s*\S")
+FOOTNOTE = re.compile(r"^(?:\^\S{1,3}\s|\d{1,3}|[*†‡§¶∗]{1,2})\s*\S")
 
 
 _Style = tuple[float, bool]  # size rounded to half a point, and whether bold
@@ -66,9 +66,11 @@ def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
     """The blocks of a document, in the order given. Paragraphs must be those of the whole document."""
     typography = Typography(paragraphs)
     headings = [_is_heading(paragraph, typography) for paragraph in paragraphs]
+    first = _first_section(paragraphs, headings)
     for index, paragraph in enumerate(paragraphs):
         if headings[index] and not _stands_out(paragraph, typography):
-            headings[index] = any(_is_led(after) or headings[index + 1] for after in paragraphs[index + 1 : index + 2])
+            leads = any(_is_led(after) or headings[index + 1] for after in paragraphs[index + 1 : index + 2])
+            headings[index] = leads and index > first
     numbers = {_number(paragraph.text) for paragraph, yes in zip(paragraphs, headings, strict=True) if yes}
     headings = [
         yes or _is_numbered_like(paragraph, numbers) for paragraph, yes in zip(paragraphs, headings, strict=True)
@@ -99,6 +101,15 @@ def _is_heading(paragraph: Paragraph, typography: Typography) -> bool:
     if typography.is_bold_body or not paragraph.font.is_bold or size < SMALLER * typography.body_size:
         return False
     return paragraph.line_count <= 2 and not text.endswith((".", ",", ";", ":")) and len(text) <= MAX_TITLE
+
+
+def _first_section(paragraphs: Sequence[Paragraph], headings: Sequence[bool]) -> int:
+    """Where the sections of a paper begin: before its abstract or first number, bold lines are names, not headings."""
+    for index, paragraph in enumerate(paragraphs):
+        is_section = numbering_depth(paragraph.text) > 0 or bool(SECTION_NAME.match(paragraph.text))
+        if headings[index] and is_section:
+            return index if paragraph.page_index == 0 else -1
+    return -1
 
 
 def _stands_out(paragraph: Paragraph, typography: Typography) -> bool:

@@ -97,21 +97,22 @@ def read_line(words: Sequence[Word]) -> str:
     """
     if _is_letterspaced(words):
         return _read_letterspaced(words)
-    main = max(words, key=lambda word: word.box.height)
+    main = max(words, key=lambda word: (round(word.box.height), len(word.text)))
     parts: list[str] = []
     held: list[Word] = []  # of one index
     script = ""
     for index, word in enumerate(words):
         is_glued = index > 0 and _continues(words[index - 1], word)
-        if held and is_glued and _script(word, main) == script:
+        kind = _script(word, main)
+        if held and is_glued and kind == script:
             held.append(word)
             continue
         parts.append(_write_index(held, script))
-        held, script = [], ""
-        if index and not is_glued:
+        if index and (not is_glued or index == len(held)):  # a mark that begins the line stands apart from its note
             parts.append(" ")
-        if is_glued and (script := _script(word, main)):
-            held = [word]
+        held, script = [], ""
+        if kind and (is_glued or kind == "^"):
+            held, script = [word], kind
         else:
             parts.append(word.text)
     return "".join([*parts, _write_index(held, script)])
