@@ -35,7 +35,7 @@ convert: .venv/base.stamp
 
 test: .venv/test.stamp
 	@sh scripts/ci/install-system-parts.sh
-	@.venv/bin/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=80 $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)
 
 check: .venv/test.stamp
 	@.venv/bin/python scripts/check.py

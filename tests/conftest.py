@@ -22,6 +22,15 @@ for name in [name for name in os.environ if name.startswith(FOREIGN_PREFIXES)]:
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+# Quick ones first. The contract tests keep one live service until the session ends, so they come last: tests of workers
+# count the processes that pytest has started.
+FOLDER_ORDER = ("unit", "docs", "e2e", "gpu", "contract")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FOLDER_ORDER.index(item.path.relative_to(REPOSITORY / "tests").parts[0]))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("system"):
         for command in marker.args:

@@ -27,12 +27,17 @@ def run(repository: Path, pdf: object) -> subprocess.CompletedProcess[str]:
 
 
 def services_of(folder: Path) -> list[str]:
-    """Command lines of the processes whose environment names a storage root under `folder`."""
+    """Command lines of the service's processes: their environment names a storage root under `folder`.
+
+    Without Python's own resource tracker, which ends a moment after whom it served.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"CONVERTER_STORAGE_ROOT={folder}/".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text())
+                command = (process / "cmdline").read_text()
+                if "resource_tracker" not in command:
+                    found.append(command)
         except OSError:  # it ended meanwhile, or is somebody else's
             continue
     return found
