@@ -82,7 +82,7 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
         files.clear_staging()
         inspector = ChildInspector(settings.inspection_limit_s, settings.max_pages)
         stack.push_async_callback(inspector.close)
-        warming = asyncio.create_task(inspector.warm_up())
+        inspector.start()  # its interpreter starts while this one imports and launches the job engine
         ledger = SqlLedger(f"sqlite:///{settings.storage_root / 'ledger.sqlite'}")
         stack.callback(ledger.close)
         ledger.prepare()
@@ -96,7 +96,6 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
             frozenset(installed_engines()),
         )
         engine = await stack.enter_async_context(_run_engine(parts, work))
-        await warming
         stack.push_async_callback(_end, asyncio.create_task(_sweep_for_ever(parts, engine)))
         yield _assemble(parts, engine)
 

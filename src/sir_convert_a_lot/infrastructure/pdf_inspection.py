@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing
 import os
 import threading
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -52,9 +53,13 @@ class ChildInspector:
         self._pool: ProcessPool | None = None
         self._endings: list[threading.Thread] = []
 
-    async def warm_up(self) -> None:
-        """Start the child. Called from the event loop's thread: the child dies with the thread that started it."""
-        await asyncio.wrap_future(self._started().schedule(_start_up, timeout=START_LIMIT_S))
+    def start(self) -> Future[None]:
+        """Start the child and do not wait for it; a failure shows at the next inspection.
+
+        Called from the event loop's thread, since the child dies with the thread that started it.
+        """
+        starting: Future[None] = self._started().schedule(_start_up, timeout=START_LIMIT_S)
+        return starting
 
     async def inspect(self, pdf: Path) -> Inspection:
         """Raises `ServiceUnavailable` when the file cannot be read or no child can be started."""

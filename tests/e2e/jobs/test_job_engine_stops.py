@@ -228,3 +228,14 @@ def test_a_job_that_outlasts_the_grace_time_is_run_again_at_the_next_start(start
             assert (ended.status, ended.attempt) == (JobStatus.SUCCEEDED, 2)
 
     asyncio.run(scenario())
+
+
+def test_a_service_can_be_stopped_at_once_after_its_start(start: Any, processes: Any) -> None:
+    async def scenario() -> None:
+        for turns in range(4):
+            async with asyncio.timeout(20), start():
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+        assert processes() == helpers(processes)
+
+    asyncio.run(scenario())

@@ -75,7 +75,7 @@ def children() -> set[int]:
 def test_forty_at_once_are_all_opened(examples: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
         inspector = ChildInspector(1.0, 100)
-        await inspector.warm_up()
+        await asyncio.wrap_future(inspector.start())
         try:
             found = await asyncio.gather(*(inspector.inspect(examples / "digital.pdf") for _ in range(40)))
         finally:
@@ -88,13 +88,13 @@ def test_forty_at_once_are_all_opened(examples: Path, tmp_path: Path) -> None:
 def test_a_child_that_does_not_answer_is_killed_and_replaced(examples: Path) -> None:
     async def scenario() -> None:
         inspector = ChildInspector(20.0, 100, patience_s=0.5)
-        await inspector.warm_up()
+        await asyncio.wrap_future(inspector.start())
         try:
             (child,) = children()
             os.kill(child, signal.SIGSTOP)
             stuck = await inspector.inspect(examples / "digital.pdf")
             assert (stuck.pages_total, stuck.problem) == (None, None)
-            await inspector.warm_up()
+            await asyncio.wrap_future(inspector.start())
             assert (await inspector.inspect(examples / "digital.pdf")).pages_total == 3
         finally:
             await inspector.close()
@@ -106,7 +106,7 @@ def test_a_child_that_does_not_answer_is_killed_and_replaced(examples: Path) -> 
 def test_a_pdf_that_crashes_the_child_is_damaged_and_the_next_one_is_opened(examples: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
         inspector = ChildInspector(20.0, 100)
-        await inspector.warm_up()
+        await asyncio.wrap_future(inspector.start())
         try:
             (child,) = children()
             os.kill(child, signal.SIGSTOP)  # so that the file is surely with it
@@ -126,7 +126,7 @@ def test_a_pdf_that_crashes_the_child_is_damaged_and_the_next_one_is_opened(exam
 def test_a_child_that_died_while_idle_is_replaced(examples: Path) -> None:
     async def scenario() -> None:
         inspector = ChildInspector(20.0, 100)
-        await inspector.warm_up()
+        await asyncio.wrap_future(inspector.start())
         try:
             (child,) = children()
             os.kill(child, signal.SIGKILL)

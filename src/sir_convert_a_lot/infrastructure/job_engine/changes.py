@@ -45,5 +45,6 @@ class Listener:
     async def next(self, timeout_s: float) -> None:
         """Return at the next change, or after `timeout_s`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         self._event.clear()

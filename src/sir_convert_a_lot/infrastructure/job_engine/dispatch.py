@@ -105,8 +105,10 @@ class Dispatcher:
 
     async def _run(self, queue: Queue) -> None:
         while True:
+            # Not `wait_for`: before Python 3.12 it may swallow the cancellation that stops this task.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), LOOK_EVERY_S)
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._wanted.wait()
             is_look_around = not self._wanted.is_set()
             self._wanted.clear()
             try:

@@ -35,6 +35,7 @@ class Lane:
         self._work = work
         self._max_jobs = max_jobs
         self._pool: ProcessPool | None = None
+        self._starting: asyncio.Future[int] | None = None
         self._pid = 0
         self._jobs_done = 0
         self._endings: set[threading.Thread] = set()
@@ -44,23 +45,29 @@ class Lane:
         """The worker's process id; 0 while there is none."""
         return self._pid
 
+    @property
+    def is_warm(self) -> bool:
+        """There is a process, or one is starting."""
+        return self._pool is not None
+
     async def start(self) -> None:
-        """Have a process that has imported what it needs. A second call changes nothing."""
-        if self._pool is not None:
-            return
-        self._pool = ProcessPool(
-            1, initializer=enter_own_group, initargs=(os.getpid(),), context=multiprocessing.get_context("spawn")
-        )
+        """Have a process that has imported what it needs. Several may wait for one start."""
+        if self._starting is None:
+            self._pool = ProcessPool(
+                1, initializer=enter_own_group, initargs=(os.getpid(),), context=multiprocessing.get_context("spawn")
+            )
+            self._starting = asyncio.wrap_future(self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S))
+        starting = self._starting
         try:
-            self._pid = await asyncio.wrap_future(self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S))
+            pid = await asyncio.shield(starting)
         except (ProcessExpired, BrokenProcessPool, TimeoutError, RuntimeError) as error:
-            self.end()
+            if self._starting is starting:
+                self.end()
             raise WorkerCrashed(
                 "no worker process could be started", details={"reason": "start_failed", "cause": type(error).__name__}
             ) from error
-        except asyncio.CancelledError:
-            self.end()
-            raise
+        if self._starting is starting:
+            self._pid = pid
 
     def begin(self, order: dict[str, Any], staging: str) -> asyncio.Future[dict[str, Any]]:
         """Start a job on the started process."""
@@ -87,7 +94,7 @@ class Lane:
     def end(self) -> None:
         """Kill the process and all it started, at once; a later `start` makes a fresh one."""
         pool, pid = self._pool, self._pid
-        self._pool, self._pid, self._jobs_done = None, 0, 0
+        self._pool, self._starting, self._pid, self._jobs_done = None, None, 0, 0
         if pool is None:
             return
         if pid:

@@ -40,9 +40,8 @@ class WorkerPool:
         return len(self._lanes)
 
     async def warm_up(self) -> None:
-        """Start one process, so that the first job finds it ready. The others start when they are needed."""
-        async with self._lane() as lane:
-            await lane.start()
+        """Start one process, so that the first job finds it ready or on its way. The others start when needed."""
+        await self._lanes[0].start()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
@@ -54,7 +53,7 @@ class WorkerPool:
     async def _lane(self) -> AsyncIterator[Lane]:
         async with self._slot:
             # A warm lane before a cold one.
-            lane = max(self._free, key=lambda free: free.pid > 0)
+            lane = max(self._free, key=lambda free: free.is_warm)
             self._free.remove(lane)
             try:
                 yield lane
