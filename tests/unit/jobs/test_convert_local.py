@@ -1,0 +1,62 @@
+"""A conversion without a service, under the service's rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sir_convert_a_lot.bootstrap import convert_local
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, PdfUnreadable, ValidationError
+from sir_convert_a_lot.domain.job_spec import JobSpec
+from sir_convert_a_lot.settings import Settings
+
+
+def make_spec(policy: str, backend: str = "auto") -> JobSpec:
+    return JobSpec.model_validate(
+        {
+            "api_version": "v1",
+            "source": {"kind": "upload", "filename": "a.pdf"},
+            "conversion": {"backend_strategy": backend},
+            "execution": {"acceleration_policy": policy},
+        }
+    )
+
+
+def test_a_document_is_converted_and_its_pages_are_told(examples: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    local = convert_local(
+        examples / "digital.pdf", make_spec("cpu_only"), report=lambda stage, *pages: told.append((stage, *pages))
+    )
+    assert local.markdown.strip()
+    assert (local.metadata.backend_used, local.metadata.acceleration_used) == ("builtin", "cpu")
+    assert told[-1][2] == 3
+
+
+def test_the_same_document_gives_the_same_bytes(examples: Path) -> None:
+    once, again = (
+        convert_local(examples / "digital.pdf", make_spec("cpu_only"), report=lambda *_: None) for _ in range(2)
+    )
+    assert once.markdown == again.markdown
+    assert once.metadata.options_fingerprint == again.metadata.options_fingerprint
+
+
+def test_without_a_gpu_the_default_policy_is_refused(examples: Path) -> None:
+    with pytest.raises(GpuNotAvailable) as refused:
+        convert_local(
+            examples / "digital.pdf",
+            make_spec("gpu_required"),
+            report=lambda *_: None,
+            settings=Settings(gpu_forbidden=True),
+        )
+    assert refused.value.details["cause"] == "gpu_forbidden_by_setting"
+
+
+def test_what_cannot_go_together_is_refused(examples: Path) -> None:
+    with pytest.raises(ValidationError):
+        convert_local(examples / "digital.pdf", make_spec("gpu_required", "builtin"), report=lambda *_: None)
+
+
+def test_a_damaged_pdf_is_told(examples: Path) -> None:
+    with pytest.raises(PdfUnreadable):
+        convert_local(examples / "damaged.pdf", make_spec("cpu_only"), report=lambda *_: None)
