@@ -205,6 +205,15 @@ def test_text_between_two_tables_parts_them() -> None:
     assert [texts(table) for table in tables] == [[["Year", "Rate"], ["1", "33"]], [["Year", "Rate"], ["1", "14"]]]
 
 
+def test_a_note_over_all_columns_is_a_row_of_the_table() -> None:
+    page = a_ruled_page([["Year", "Rate"], ["1", "33"], ["", ""], ["2", "44"]], [50, 200, 400], 100, seams=True)
+    note = write(LONG[:66], 54, 153)
+
+    (table,) = find_tables(a_page([*page.words, *note], page.rulings))
+
+    assert Cell(2, 0, LONG[:66].strip(), column_span=2) in table.cells
+
+
 def test_a_caption_between_two_tables_of_one_width_parts_them() -> None:
     upper = a_ruled_page([["Year", "Rate"], ["1", "33"]], [50, 200, 400], 100, seams=True)
     lower = a_ruled_page([["Year", "Rate"], ["1", "14"]], [50, 200, 400], 170, seams=True)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import group_into_lines, read_line
-from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Word
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Line, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.cells import middle, words_within
 from sir_convert_a_lot.infrastructure.engines.builtin.tables.gaps import (
     bounds_between_columns,
@@ -29,7 +29,7 @@ EMPTY_BAND_PT = 14.0  # higher than an empty row is: nothing of the table stands
 EMPTY_ROW_PT = 30.0  # the same where both rules have the same columns
 PROSE_WORDS = 6  # words in a row without a gap, line after line: running text
 PROSE_LINES = 3
-ROW_HEIGHT_EM = 3.2  # a band of one line that is higher than this is space between tables
+MAX_PADDING_EM = 0.7  # between a rule and the text of a row
 
 
 class Stack(NamedTuple):
@@ -99,12 +99,16 @@ def _is_cut(above: Rule, below: Rule, words: Sequence[Word]) -> bool:
         return True
     if has_columns:
         crossing = sum(runs_over(line, above.seams) for line in lines)
-        if len(lines) == 1:
-            return crossing == 1 and height > ROW_HEIGHT_EM * words[0].font.size_pt
-        return crossing * 2 > len(lines)
+        return crossing * 2 > len(lines) and not _is_row(lines, above, below)
     chunks = [chunk for line in lines for chunk in split_line(line)]
     long = sum(len(chunk) >= PROSE_WORDS for chunk in chunks)
     return long >= PROSE_LINES and long * 2 > len(chunks)
+
+
+def _is_row(lines: Sequence[Line], above: Rule, below: Rule) -> bool:
+    """Whether the lines fill the space between the rules, as a cell over all columns does and a paragraph does not."""
+    padding = MAX_PADDING_EM * lines[0].words[0].font.size_pt
+    return lines[0].box.y0 - above.at <= padding and below.at - lines[-1].box.y1 <= padding
 
 
 def _same_seams(above: Rule, below: Rule) -> bool:
