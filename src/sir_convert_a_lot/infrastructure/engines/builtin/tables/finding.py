@@ -50,7 +50,8 @@ def find_tables(page: Page) -> tuple[Table, ...]:
             tables.append(table)
     in_frames = {rule for frame in frames for rule in frame.horizontal}
     loose = [rule for rule in horizontal if rule not in in_frames]
-    for stack in gather_stacks(loose[:MAX_LOOSE_RULES], page.words):
+    stacks = gather_stacks(loose[:MAX_LOOSE_RULES], page.words)
+    for stack in sorted(stacks, key=lambda stack: -stack.box.width * stack.box.height):
         if not any(_meet(stack.box, other.box) for other in tables) and (table := _table_in_stack(stack, page)):
             tables.append(table)
     free = [word for word in page.words if not any(_meet(word.box, table.box) for table in tables)]
