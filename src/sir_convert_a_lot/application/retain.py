@@ -50,7 +50,10 @@ async def sweep(
 
 async def _expire_jobs(jobs: JobEngine, files: JobFiles, ledger: JobLedger, cutoff: datetime) -> int:
     expired = kept = 0
-    while ended := await jobs.list_ended_before(cutoff, BATCH, offset=kept):
+    is_last = False
+    while not is_last:
+        ended = await jobs.list_ended_before(cutoff, BATCH, offset=kept)
+        is_last = len(ended) < BATCH
         pinned = {record.job_id for record in ended if await asyncio.to_thread(files.is_pinned, record.job_id)}
         ids = [record.job_id for record in ended if record.job_id not in pinned]
         await asyncio.to_thread(ledger.bury, ids)

@@ -102,7 +102,7 @@ class ChildInspector:
             pool.stop()  # type: ignore[no-untyped-call]
             ending = threading.Thread(target=pool.join, name="inspector-ending", daemon=True)
             ending.start()
-            self._endings.append(ending)
+            self._endings = [thread for thread in self._endings if thread.is_alive()] + [ending]
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
