@@ -215,6 +215,8 @@ def test_a_new_sentence_or_a_finished_paragraph_is_not_joined() -> None:
         (("well-", "known"), "", "well-known"),
         (("dot-", "product"), "the dot-product of", "dot-product"),
         (("sequence-", "aligned"), "a sequence is aligned", "sequence-aligned"),
+        (("rule-", "based"), "", "rule-based"),
+        (("in-", "dependent"), "", "independent"),
         (("infor-", "mation"), "information", "information"),
         (("thirty-", "five"), "", "thirty-five"),
         (("Berkeley-", "Parser"), "", "Berkeley-Parser"),
@@ -249,6 +251,12 @@ def test_headers_of_pages_with_wide_margins_are_dropped_when_they_come_again() -
 def test_on_a_single_page_small_print_apart_from_the_body_is_furniture() -> None:
     (page,) = drop_furniture([page_of(0, *write("Collected Samples", 40, 30, 8), *body(80), *write("1", 195, 580, 8))])
     assert texts_of(page) == texts_of(page_of(0, *body()))
+
+
+def test_a_note_of_one_line_at_the_foot_of_one_page_is_kept() -> None:
+    pages = [page_of(index, *body(), *write(f"{index + 1}", 195, 580)) for index in range(3)]
+    noted = page_of(3, *body(), *write("1 See the appendix.", 40, 545, 8), *write("4", 195, 580))
+    assert texts_of(drop_furniture([*pages, noted])[3]).endswith("1 See the appendix.")
 
 
 def test_the_first_lines_of_the_body_are_no_furniture() -> None:

@@ -43,11 +43,7 @@ class _Row:
 
 def drop_furniture(pages: Sequence[Page]) -> list[Page]:
     """The same pages without their furniture. Pages are those of one document, in order, perhaps not all of them."""
-    sizes = Counter[float]()
-    for page in pages:
-        for word in page.words:
-            sizes[word.font.size_pt] += len(word.text)
-    body_size = max(sizes, key=lambda size: (sizes[size], size)) if sizes else 0.0
+    body_size = _body_size(pages)
     rows = [_edge_rows(page) for page in pages]
     kept = []
     for index, page in enumerate(pages):
@@ -57,9 +53,23 @@ def drop_furniture(pages: Sequence[Page]) -> list[Page]:
             if other != index
             for row in rows[other]
         )
-        gone = {(word.text, word.box) for row in _furniture(rows[index], near, body_size) for word in row.line.words}
+        found = _furniture(rows[index], near, body_size, is_alone=len(pages) == 1)
+        gone = {(word.text, word.box) for row in found for word in row.line.words}
         kept.append(replace(page, words=tuple(word for word in page.words if (word.text, word.box) not in gone)))
     return kept
+
+
+def _body_size(pages: Sequence[Page]) -> float:
+    """The size of most characters between the margins; of all, where nothing stands between them."""
+    inside, anywhere = Counter[float](), Counter[float]()
+    for page in pages:
+        margin = MARGIN * page.height_pt
+        for word in page.words:
+            anywhere[word.font.size_pt] += len(word.text)
+            if margin < word.box.y0 and word.box.y1 < page.height_pt - margin:
+                inside[word.font.size_pt] += len(word.text)
+    sizes = inside or anywhere
+    return max(sizes, key=lambda size: (sizes[size], size)) if sizes else 0.0
 
 
 def _edge_rows(page: Page) -> list[_Row]:
@@ -91,23 +101,26 @@ def _key(line: Line, *, is_top: bool) -> str:
     return f"{'top' if is_top else 'bottom'}|{round(line.box.y1 / 4)}|{text}"
 
 
-def _furniture(rows: list[_Row], near: Counter[str], body_size: float) -> list[_Row]:
+def _furniture(rows: list[_Row], near: Counter[str], body_size: float, *, is_alone: bool) -> list[_Row]:
     found: list[_Row] = []
     for is_top in (True, False):
         edge = [row for row in rows if row.is_top == is_top]
         taken = 0
         for count, row in enumerate(edge, start=1):
-            if _is_furniture(row, near, body_size):
+            if _is_furniture(row, near, body_size, is_alone=is_alone):
                 taken = count
         found += edge[:taken]
     return found
 
 
-def _is_furniture(row: _Row, near: Counter[str], body_size: float) -> bool:
+def _is_furniture(row: _Row, near: Counter[str], body_size: float, *, is_alone: bool) -> bool:
+    """Small print counts on a single page only: on several it would come again, and may be a note of one line."""
     if near[row.key] and row.gap_pt >= APART_REPEATED * body_size:
         return True
     size = median(word.font.size_pt for word in row.line.words)
     if row.gap_pt < APART * body_size or not row.is_in_margin:
         return False
     text = read_line(row.line.words)
-    return (bool(PAGE_NUMBER.match(text)) and row.rank == 0) or size < SMALLER * body_size
+    if PAGE_NUMBER.match(text) and row.rank == 0:
+        return True
+    return is_alone and size < SMALLER * body_size and not text.startswith("^")

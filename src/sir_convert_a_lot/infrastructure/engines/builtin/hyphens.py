@@ -17,6 +17,8 @@ BREAK = "\u00ad"
 HYPHENS = "-\u2010\u00ad"
 ADDRESS = re.compile(r"(?:https?://|www\.|doi\.org/)\S*[/.=&?_-]$")  # broken after a sign that ends no sentence there
 LONGEST_ADDRESS = 300  # characters looked at, so that long paragraphs stay linear
+# Words that follow a hyphen ("rule-based") and end no longer word.
+ENDS = frozenset(("based", "aligned", "driven", "oriented", "dependent", "independent", "specific", "level", "valued"))
 HALF = 4  # letters: shorter halves are syllables of some other word as often as words
 WORD = re.compile(r"[^\W_]+(?:[-\u2010][^\W_]+)*")
 BROKEN = re.compile(rf"([^\W\d_]+(?:[-\u2010][^\W_]+)*){BREAK}([^\W_]+(?:[-\u2010][^\W_]+)*)")
@@ -64,8 +66,11 @@ class Vocabulary:
             return f"{first}-{second}"
         if (first + second).lower() in self._words:
             return first + second
-        are_words = min(len(first), len(second)) >= HALF and {first.lower(), second.lower()} <= self._words
-        return f"{first}-{second}" if are_words or first.lower() in PREFIXES else first + second
+        is_compound = first.lower() in PREFIXES or (
+            min(len(first), len(second)) >= HALF
+            and (second.lower() in ENDS or {first.lower(), second.lower()} <= self._words)
+        )
+        return f"{first}-{second}" if is_compound else first + second
 
 
 def mend_all(paragraphs: Sequence[Paragraph]) -> list[Paragraph]:
