@@ -69,6 +69,20 @@ def test_a_failure_is_told_and_the_next_job_works(start: Any, name: str, code: s
     asyncio.run(scenario())
 
 
+def test_a_worker_that_cannot_start_fails_its_job_and_not_the_service(start: Any) -> None:
+    async def scenario() -> None:
+        async with start(work="no_such_module:convert") as client:
+            for _ in range(2):
+                ended = await client.end_of(await client.submit("ok"))
+                assert ended.failure.code == "worker_crashed"
+                assert ended.failure.retryable
+                assert ended.failure.details["reason"] == "start_failed"
+                assert "no_such_module" in ended.failure.details["cause"]
+            assert await client.service.is_healthy()
+
+    asyncio.run(scenario())
+
+
 def test_a_failed_job_keeps_its_log_and_a_manifest_but_no_markdown(start: Any, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with start() as client:

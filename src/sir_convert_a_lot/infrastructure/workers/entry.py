@@ -23,10 +23,17 @@ logger = logging.getLogger("sir_convert_a_lot.worker")
 Work = Callable[[dict[str, Any], Path, Callable[[str, int, int], None]], dict[str, Any]]
 
 
-def start_up(work: str) -> int:
-    """Import what the work needs, so that the first job does not pay for it; return the process id."""
-    _find(work)
-    return os.getpid()
+def start_up(work: str) -> tuple[int, str | None]:
+    """Import what the work needs, so that the first job does not pay for it.
+
+    Returns the process id, and what went wrong, if anything did. Never raises.
+    """
+    try:
+        _find(work)
+    except Exception as error:
+        logger.exception("the worker cannot import %s", work)
+        return os.getpid(), f"{type(error).__name__}: {error}"
+    return os.getpid(), None
 
 
 def run_job(work: str, order: dict[str, Any], staging: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Lane:
         self._work = work
         self._max_jobs = max_jobs
         self._pool: ProcessPool | None = None
-        self._starting: asyncio.Future[int] | None = None
+        self._starting: asyncio.Future[tuple[int, str | None]] | None = None
         self._pid = 0
         self._jobs_done = 0
         self._endings: set[threading.Thread] = set()
@@ -59,15 +59,20 @@ class Lane:
             self._starting = asyncio.wrap_future(self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S))
         starting = self._starting
         try:
-            pid = await asyncio.shield(starting)
+            pid, problem = await asyncio.shield(starting)
         except (ProcessExpired, BrokenProcessPool, TimeoutError, RuntimeError) as error:
-            if self._starting is starting:
-                self.end()
-            raise WorkerCrashed(
-                "no worker process could be started", details={"reason": "start_failed", "cause": type(error).__name__}
-            ) from error
+            self._give_up(starting)
+            raise _start_failed(type(error).__name__) from error
+        if problem is not None:
+            self._give_up(starting)
+            raise _start_failed(problem)
         if self._starting is starting:
             self._pid = pid
+
+    def _give_up(self, starting: asyncio.Future[tuple[int, str | None]]) -> None:
+        """The next job tries a fresh process, unless somebody else who waited had it replaced already."""
+        if self._starting is starting:
+            self.end()
 
     def begin(self, order: dict[str, Any], staging: str) -> asyncio.Future[dict[str, Any]]:
         """Start a job on the started process."""
@@ -109,3 +114,7 @@ class Lane:
         """Wait until every ended process is reaped. Blocking."""
         for ending in self._endings:
             ending.join()
+
+
+def _start_failed(cause: str) -> WorkerCrashed:
+    return WorkerCrashed("no worker process could be started", details={"reason": "start_failed", "cause": cause})
