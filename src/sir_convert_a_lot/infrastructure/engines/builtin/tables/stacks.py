@@ -127,6 +127,7 @@ def lattice_of_stack(stack: Stack, words: Sequence[Word]) -> Lattice:
     )
     _join_across(lattice, stack)
     join_crossed(lattice, words)
+    _join_notes(lattice, words)
     _join_heads(lattice, stack, words)
     return lattice
 
@@ -140,6 +141,16 @@ def _join_across(lattice: Lattice, stack: Stack) -> None:
             for column in range(lattice.columns)
         ]
         lattice.missing_across |= {(row, column) for column, is_there in enumerate(drawn) if not is_there}
+
+
+def _join_notes(lattice: Lattice, words: Sequence[Word]) -> None:
+    """A text that runs from the first column over others, with nothing else in its row, takes the whole row."""
+    filled = {lattice.field_at(*middle(word.box)) for word in words}
+    for row in {row for row, _column in lattice.missing_down}:
+        joined = {column for at, column in lattice.missing_down if at == row}
+        is_one_text = joined == set(range(len(joined)))
+        if is_one_text and not any((row, column) in filled for column in range(len(joined) + 1, lattice.columns)):
+            lattice.missing_down |= {(row, column) for column in range(lattice.columns - 1)}
 
 
 def _join_heads(lattice: Lattice, stack: Stack, words: Sequence[Word]) -> None:
