@@ -92,6 +92,12 @@ def test_indices_are_told_as_plain_text_mathematics() -> None:
     assert read_line(glued(*write("21", 50, 100), *write("st", 60, 96, small))) == "21st"
 
 
+def test_a_large_bullet_does_not_make_its_text_an_index() -> None:
+    (line,) = group_into_lines([*write("•", 50, 101, Font("Sans", 14)), *write("a microphone", 62, 100)])
+    assert read_line(line.words) == "• a microphone"
+    assert line.box.height == 10
+
+
 def test_a_mark_of_a_note_is_told_with_and_without_a_space_before_it() -> None:
     small = Font("Serif", 6)
     assert read_line([*write("noted", 50, 100), *write("4", 79, 96, small)]) == "noted ^4"

@@ -24,8 +24,13 @@ LETTERSPACED = 5  # single letters in a row: fewer may be variables or initials
 SUPERSCRIPT_SIZE, SUPERSCRIPT_RISE = 0.85, 0.15  # of the line's main size: smaller than, and raised by
 
 
+def _rank(word: Word) -> tuple[bool, float]:
+    """Which word tells a line's size: letters before signs, then the larger."""
+    return any(map(str.isalnum, word.text)), word.box.height
+
+
 class _OpenLine:
-    """A line being built; its largest word says where it is."""
+    """A line being built; its largest word says where it is, a bullet or a sign only where there is no other."""
 
     __slots__ = ("height", "main", "words", "y0", "y1")
 
@@ -53,7 +58,7 @@ class _OpenLine:
 
     def add(self, word: Word) -> None:
         self.words.append(word)
-        if word.box.height > self.height * 1.05:
+        if _rank(word) > (_rank(self.main)[0], self.height * 1.05):
             self._stand_on(word)
 
 
@@ -97,7 +102,7 @@ def read_line(words: Sequence[Word]) -> str:
     """
     if _is_letterspaced(words):
         return _read_letterspaced(words)
-    main = max(words, key=lambda word: (round(word.box.height), len(word.text)))
+    main = max(words, key=lambda word: (_rank(word)[0], round(word.box.height), len(word.text)))
     parts: list[str] = []
     held: list[Word] = []  # of one index
     script = ""
