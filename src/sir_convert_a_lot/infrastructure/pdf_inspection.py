@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,10 @@ from sir_convert_a_lot.domain.errors import ServiceUnavailable
 from sir_convert_a_lot.infrastructure.workers.process_group import enter_own_group
 
 START_LIMIT_S = 60.0
+# A PDF that waits while others end the child is asked about again; one that ends it itself is not.
+TRIES = 5
+
+Opened = tuple[int | None, str | None, str]
 
 
 def _start_up() -> None:
@@ -29,7 +34,7 @@ def _start_up() -> None:
     pdf_opening.start_up()
 
 
-def _open_pdf(path: str, max_pages: int) -> tuple[int | None, str | None, str]:
+def _open_pdf(path: str, max_pages: int) -> Opened:
     from sir_convert_a_lot.infrastructure import pdf_opening
 
     return pdf_opening.open_pdf(path, max_pages)
@@ -38,6 +43,10 @@ def _open_pdf(path: str, max_pages: int) -> tuple[int | None, str | None, str]:
 def _enter(parent_pid: int) -> None:
     enter_own_group(parent_pid)
     _start_up()
+
+
+class _ChildEnded(Exception):
+    """The child ended while this call waited for its turn."""
 
 
 class ChildInspector:
@@ -51,6 +60,7 @@ class ChildInspector:
         self._max_pages = max_pages
         self._patience_s = patience_s
         self._pool: ProcessPool | None = None
+        self._waiting: set[asyncio.Future[Opened]] = set()
         self._endings: list[threading.Thread] = []
 
     def start(self) -> Future[None]:
@@ -63,46 +73,64 @@ class ChildInspector:
 
     async def inspect(self, pdf: Path) -> Inspection:
         """Raises `ServiceUnavailable` when the file cannot be read or no child can be started."""
-        try:
-            return await self._ask(pdf)
-        except (BrokenProcessPool, RuntimeError):
-            # The child ended while it had nothing to do, and pebble gives a pool up for that: once more, a fresh one.
-            self._discard()
-        try:
-            return await self._ask(pdf)
-        except (BrokenProcessPool, RuntimeError) as error:
-            raise ServiceUnavailable("the process that opens PDFs cannot be started", retry_after_s=5) from error
+        for _ in range(TRIES):
+            pool = self._started()
+            try:
+                return await self._ask(pool, pdf)
+            except (BrokenProcessPool, RuntimeError, _ChildEnded):
+                # The child ended while it had nothing to do, and pebble gives a pool up for that; or another PDF ended
+                # it while this one waited.
+                self._discard(pool)
+        raise ServiceUnavailable("the process that opens PDFs cannot be kept alive", retry_after_s=5)
 
     async def close(self) -> None:
-        self._discard()
+        if self._pool is not None:
+            self._discard(self._pool)
         for ending in self._endings:
             await asyncio.to_thread(ending.join)
 
-    async def _ask(self, pdf: Path) -> Inspection:
-        task = self._started().schedule(_open_pdf, (str(pdf), self._max_pages), timeout=self._limit_s)
-        done, _ = await asyncio.wait({answer := asyncio.wrap_future(task)}, timeout=self._patience_s)
-        if not done:
-            self._discard()
+    async def _ask(self, pool: ProcessPool, pdf: Path) -> Inspection:
+        task = pool.schedule(_open_pdf, (str(pdf), self._max_pages), timeout=self._limit_s)
+        answer = asyncio.wrap_future(task)
+        self._waiting.add(answer)
+        try:
+            await asyncio.wait({answer}, timeout=self._patience_s)
+            return self._judge(pool, answer)
+        except OSError as error:
+            raise ServiceUnavailable(
+                "the upload cannot be read", details={"reason": "storage"}, retry_after_s=30
+            ) from error
+        finally:
+            self._waiting.discard(answer)
+
+    def _judge(self, pool: ProcessPool, answer: asyncio.Future[Opened]) -> Inspection:
+        if not answer.done():
+            self._discard(pool)
             return Inspection(None, None, "the inspection did not get to it in time")
+        if answer.cancelled():
+            raise _ChildEnded
         try:
             return Inspection(*answer.result())
         except TimeoutError:
             return Inspection(None, None, f"opening it took longer than {self._limit_s:g} s")
         except ProcessExpired as error:
-            return Inspection(None, "damaged", f"opening it ended the inspection with exit code {error.exitcode}")
-        except OSError as error:
-            raise ServiceUnavailable(
-                "the upload cannot be read", details={"reason": "storage"}, retry_after_s=30
-            ) from error
+            # The pool is not used again: a child that is killed may leave a lock held that its successor waits for.
+            self._discard(pool)
+            was_killed = error.exitcode == -signal.SIGKILL  # from outside, so it says nothing of the PDF
+            problem = None if was_killed else "damaged"
+            return Inspection(None, problem, f"opening it ended the inspection with exit code {error.exitcode}")
 
-    def _discard(self) -> None:
-        """Kill the child, in a thread: pebble gives it seconds to end by itself."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()  # type: ignore[no-untyped-call]
-            ending = threading.Thread(target=pool.join, name="inspector-ending", daemon=True)
-            ending.start()
-            self._endings = [thread for thread in self._endings if thread.is_alive()] + [ending]
+    def _discard(self, pool: ProcessPool) -> None:
+        """Kill the child, in a thread: pebble gives it seconds to end by itself. Whoever waits for it asks another."""
+        if self._pool is not pool:
+            return
+        self._pool = None
+        for answer in self._waiting:
+            answer.cancel()
+        pool.stop()  # type: ignore[no-untyped-call]
+        ending = threading.Thread(target=pool.join, name="inspector-ending", daemon=True)
+        ending.start()
+        self._endings = [thread for thread in self._endings if thread.is_alive()] + [ending]
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
