@@ -323,6 +323,14 @@ def test_a_damaged_download_is_not_written(stand_in: StandIn, url: str, papers: 
     assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST_NAME]
 
 
+def test_a_name_as_long_as_a_disk_takes_is_no_obstacle(url: str, papers: Path, tmp_path: Path) -> None:
+    pdf = write_pdf(papers, "é" * 125 + ".pdf")
+    command = ["-o", str(tmp_path / "out"), "--service-url", url]
+    assert run(["convert", str(pdf), *command]) == ExitCode.OK
+    assert (tmp_path / "out" / f"{pdf.stem}.md").read_bytes()
+    assert run(["collect", manifest_of(tmp_path / "out")[0]["job_id"], *command]) == ExitCode.OK
+
+
 def test_one_bad_document_does_not_keep_the_others_from_being_converted(
     url: str, papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

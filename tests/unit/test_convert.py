@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document
+from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document, name_markdown
 from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass, ReportProgress
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, PartialConversion
 from sir_convert_a_lot.domain.job import JobStage
@@ -149,3 +149,12 @@ def test_the_fingerprint_follows_the_options_and_not_the_file() -> None:
     assert same.metadata.options_fingerprint == again.metadata.options_fingerprint
     assert same.metadata.options_fingerprint != other.metadata.options_fingerprint
     assert same.metadata.markdown_filename == "a paper.md"
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".pdf", "é" * 125 + ".pdf", "紙" * 251 + ".pdf", "b" * 255])
+def test_the_name_of_the_markdown_is_one_that_a_disk_takes(name: str, tmp_path: Path) -> None:
+    markdown = tmp_path / name_markdown(name)
+    markdown.touch()
+    assert markdown.suffix == ".md"
+    assert name.startswith(markdown.stem)
+    assert len(markdown.stem.encode()) >= 240

@@ -23,6 +23,7 @@ from sir_convert_a_lot.domain.receipt import ExecutionReceipt, Grade, StageRecei
 
 # The contract's threshold: below it a document is taken for scanned, and `auto` tries OCR.
 MIN_CHARACTERS_A_PAGE = 120
+MAX_NAME_BYTES = 255  # NAME_MAX of Linux
 
 NormaliseMarkdown = Callable[[str, Normalize], str]
 
@@ -170,7 +171,7 @@ def _describe(
         if stage.device_used == "unknown"
     )
     return ResultMetadata(
-        markdown_filename=PurePath(order.spec.source.filename).stem + ".md",
+        markdown_filename=name_markdown(order.spec.source.filename),
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         backend_used=engine.name,
@@ -181,6 +182,12 @@ def _describe(
         warnings=warnings + unseen,
         execution=receipt.to_json(),
     )
+
+
+def name_markdown(pdf_filename: str) -> str:
+    """The PDF's name with `.md`, cut to what a file system takes: `filename` counts characters, a disk counts bytes."""
+    stem = PurePath(pdf_filename).stem.encode()[: MAX_NAME_BYTES - len(".md")]
+    return stem.decode("utf-8", "ignore") + ".md"
 
 
 def options_fingerprint(order: ConversionOrder, engine: Engine) -> str:

@@ -6,7 +6,6 @@ policy `gpu_required` this refuses on a machine whose GPU is not proven.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from sir_convert_a_lot.interfaces.cli.outcome import Outcome, OutputNotWritten, 
 from sir_convert_a_lot.interfaces.cli.progress_display import ProgressDisplay
 from sir_convert_a_lot.interfaces.cli.sources import Document
 from sir_convert_a_lot.interfaces.client.answers import ProgressView
+from sir_convert_a_lot.interfaces.client.whole_files import written_whole
 from sir_convert_a_lot.settings import Settings
 
 
@@ -81,9 +81,5 @@ class LocalRun:
 def _write(document: Document, markdown: str) -> None:
     """Complete or not at all."""
     document.output.parent.mkdir(parents=True, exist_ok=True)
-    part = document.output.with_name(f".{document.output.name}.{os.getpid()}.part")
-    try:
+    with written_whole(document.output) as part:
         part.write_bytes(markdown.encode())
-        part.replace(document.output)
-    finally:
-        part.unlink(missing_ok=True)

@@ -6,13 +6,13 @@ Owns the form of `sir_convert_a_lot_manifest.json`. It holds no time and nothing
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.interfaces.cli.outcome import Outcome
+from sir_convert_a_lot.interfaces.client.whole_files import written_whole
 
 MANIFEST_NAME = "sir_convert_a_lot_manifest.json"
 
@@ -46,10 +46,6 @@ def entries_of(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 def write_manifest(output_dir: Path, outcomes: Iterable[Outcome]) -> Path:
     """Write it atomically and return its path. In ASCII JSON: file names need not be UTF-8."""
     path = output_dir / MANIFEST_NAME
-    part = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         part.write_text(json.dumps({"entries": entries_of(outcomes)}, indent=2) + "\n", encoding="ascii")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -44,8 +43,8 @@ from sir_convert_a_lot.interfaces.client.refusals import (
     error_from_response,
 )
 from sir_convert_a_lot.interfaces.client.retry import UNREACHABLE, Retrier
+from sir_convert_a_lot.interfaces.client.whole_files import written_whole
 
-DEFAULT_SERVICE_URL = "http://127.0.0.1:18085"
 JOBS = "/v1/convert/jobs"
 LONGEST_POLL_S = 20  # the contract's bound of `wait_seconds`
 # A long-poll may be answered at every page. Between two, this share of the time waited so far: a fast document of many
@@ -64,7 +63,7 @@ class ServiceClient:
 
     def __init__(
         self,
-        service_url: str = DEFAULT_SERVICE_URL,
+        service_url: str,
         api_key: str | None = None,
         *,
         retry_budget_s: float = 120.0,
@@ -177,17 +176,13 @@ class ServiceClient:
         they cannot be written.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
-        try:
+        with written_whole(target) as part:
             digest = self._retrier.call(lambda: self._stream_to(f"{_path(result.job_id)}/result/markdown", part))
             if digest != result.sha256:
                 raise UnrecognisedAnswer(
                     f"the Markdown of {result.job_id} has SHA-256 {digest}, the result promised {result.sha256}",
                     details={"job_id": result.job_id, "reason": SHA256_MISMATCH},
                 )
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _stream_to(self, path: str, part: Path) -> str:
         """Hex SHA-256 of what was written to `part`, from its beginning."""
