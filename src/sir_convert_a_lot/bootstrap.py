@@ -145,6 +145,7 @@ def _read_rules(settings: Settings) -> ServerRules:
         gpu_is_forbidden=settings.gpu_forbidden,
         cpu_is_locked=settings.cpu_execution_locked,
         promised_device=settings.promised_device,
+        probe_ttl_s=settings.probe_ttl_s,
     )
 
 

@@ -22,6 +22,7 @@ from sir_convert_a_lot.domain.acceleration_policy import (
     check_installed,
     decide,
     judge_readiness,
+    refuse_readiness,
 )
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, ValidationError
 from sir_convert_a_lot.domain.gpu_causes import Cause
@@ -332,3 +333,51 @@ def test_readiness_keeps_the_promise(name: str, rules: ServerRules) -> None:
     assert got.state == ("proven" if proven else "not_proven")
     assert got.is_ready is (proven or (rules.promised_device == "none" and not rules.cpu_is_locked))
     assert (got.cause is None) is proven
+
+
+def test_under_the_lock_no_remedy_sends_anybody_to_the_cpu() -> None:
+    for cell, got in table():
+        if cell[3].cpu_is_locked and isinstance(got, Refuse) and got.error.status == 503:
+            told = got.error.details["remediation"]
+            assert told, cell
+            assert not [remedy for remedy in told if "cpu_only" in remedy], cell
+
+
+def test_a_banned_gpu_may_be_answered_with_the_cpu_where_nothing_locks_it() -> None:
+    got = decide(
+        AccelerationPolicy.GPU_REQUIRED, BackendStrategy.AUTO, PROVEN, ServerRules(gpu_is_forbidden=True), INSTALLED[0]
+    )
+    assert isinstance(got, Refuse)
+    assert any("cpu_only" in remedy for remedy in got.error.details["remediation"])
+
+
+@pytest.mark.parametrize(("installed", "engine"), [(INSTALLED[0], "builtin"), (INSTALLED[1], "docling")])
+def test_the_lock_names_the_engine_that_would_have_run(installed: frozenset[str], engine: str) -> None:
+    got = decide(AccelerationPolicy.GPU_PREFER, BackendStrategy.AUTO, None, ServerRules(cpu_is_locked=True), installed)
+    assert isinstance(got, Refuse)
+    assert got.error.details["backend"] == engine
+    assert f"`{engine}`" in got.error.message
+
+
+def test_a_gpu_refusal_says_to_come_back_when_the_probe_will_have_looked_again() -> None:
+    rules = ServerRules(cpu_is_locked=True, probe_ttl_s=7.2)
+    for policy in AccelerationPolicy:
+        got = decide(policy, BackendStrategy.AUTO, None, rules, INSTALLED[1])
+        assert isinstance(got, Refuse)
+        assert got.error.retry_after_s == 8
+    assert refuse_readiness(None, rules).retry_after_s == 8
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (ServerRules(promised_device="gpu"), "promises a GPU"),
+        (ServerRules(cpu_is_locked=True), "GPU lock"),
+        (ServerRules(cpu_is_locked=True, promised_device="gpu"), "promises a GPU"),
+    ],
+)
+def test_an_unready_service_names_the_rule_that_asks_for_the_gpu(rules: ServerRules, words: str) -> None:
+    refusal = refuse_readiness(SNAPSHOTS["failed_hardware"], rules)
+    assert words in refusal.message
+    assert refusal.details["cause"] == "no_gpu_hardware"
+    assert ("promise" in refusal.message) is (rules.promised_device == "gpu")

@@ -10,6 +10,7 @@ unknown, incomplete and simulated snapshots refuse exactly as a failed one does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,13 +22,8 @@ from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrateg
 # Engines that have no GPU code at all; every other engine can use the GPU.
 CPU_ENGINES = frozenset({BackendStrategy.BUILTIN, BackendStrategy.PYMUPDF})
 
-# As long as a snapshot lives in the cache (`gpu_runtime_probe.cache`): asking sooner meets the same snapshot.
-RETRY_AFTER_S = 60
-
-LIFT_THE_LOCK = (
-    Remedy("Ask for `acceleration_policy: gpu_required`"),
-    Remedy("Or switch the server's GPU lock off, if this service is meant to convert on the CPU"),
-)
+ASK_FOR_THE_GPU = Remedy("Ask for `acceleration_policy: gpu_required`")
+LIFT_THE_LOCK = Remedy("Or switch the server's GPU lock off, if this service is meant to convert on the CPU")
 LIFT_THE_BAN = (
     Remedy("Switch off the server setting that forbids the GPU, then restart the service"),
     Remedy("Or ask for `acceleration_policy: cpu_only`"),
@@ -40,12 +36,19 @@ class ServerRules:
     """What the server's settings say. They can only take away.
 
     `promised_device` is what the operator promises to clients and what readiness follows (`judge_readiness`); a promise
-    is no proof, so it changes no decision about a job.
+    is no proof, so it changes no decision about a job. `probe_ttl_s` is how long a snapshot is served: a refused caller
+    that asks sooner meets the same one.
     """
 
     gpu_is_forbidden: bool = False
     cpu_is_locked: bool = False  # the "GPU lock": nothing may run on the CPU
     promised_device: Literal["none", "gpu"] = "none"
+    probe_ttl_s: float = 60.0
+
+    @property
+    def retry_after_s(self) -> int:
+        """`Retry-After` of a `gpu_not_available`, in whole seconds as HTTP wants them."""
+        return math.ceil(self.probe_ttl_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,18 @@ def judge_readiness(snapshot: ProbeSnapshot | None, rules: ServerRules) -> Readi
     return Readiness(is_ready=not needs_gpu, state="not_proven", cause=_name_cause(snapshot, rules).value)
 
 
+def refuse_readiness(snapshot: ProbeSnapshot | None, rules: ServerRules) -> GpuNotAvailable:
+    """Why a service that `judge_readiness` calls unready is so, in the words of the rule that asks for the GPU."""
+    details = _explain(BackendStrategy.DOCLING.value, snapshot, rules)
+    if rules.promised_device == "gpu":
+        rule = "This service promises a GPU"
+    else:
+        rule = "This server's GPU lock allows no work on the CPU"
+    return GpuNotAvailable(
+        f"{rule}, and none is proven: {details['cause']}.", details=details, retry_after_s=rules.retry_after_s
+    )
+
+
 def _check_backend(policy: AccelerationPolicy, backend: BackendStrategy) -> None:
     if policy is not AccelerationPolicy.CPU_ONLY and backend in CPU_ENGINES:
         raise ValidationError(
@@ -155,7 +170,8 @@ def _decide_cpu_only(backend: BackendStrategy, rules: ServerRules, installed: fr
     engine = BackendStrategy.BUILTIN.value if backend is BackendStrategy.AUTO else backend.value
     if rules.cpu_is_locked:
         seen = "The request asked for the CPU, so the GPU was not looked at."
-        raise _refuse_cpu(engine, _bare_details(engine, seen))
+        remedies = LIFT_THE_BAN[:1] if rules.gpu_is_forbidden else (ASK_FOR_THE_GPU,)
+        raise _refuse_cpu(engine, _bare_details(engine, seen, remedies), rules)
     check_installed(engine, installed)
     return RunOnCpu(engine)
 
@@ -173,11 +189,11 @@ def _decide_gpu(
         return RunOnGpu(engine, "cuda:0", snapshot.probe_id)
     details = _explain(engine, snapshot, rules)
     if policy is AccelerationPolicy.GPU_REQUIRED:
-        raise _refuse_gpu(details)
-    if rules.cpu_is_locked:
-        raise _refuse_cpu(engine, details)
+        raise _refuse_gpu(details, rules)
     if backend is BackendStrategy.AUTO and engine not in installed:
         engine = BackendStrategy.BUILTIN.value
+    if rules.cpu_is_locked:
+        raise _refuse_cpu(engine, details, rules)
     check_installed(engine, installed)
     warning = f"No GPU was used: {details['cause']}. Converted on the CPU by `{engine}`, as `gpu_prefer` allows."
     return RunOnCpu(engine, (warning,))
@@ -206,7 +222,7 @@ def _explain(engine: str, snapshot: ProbeSnapshot | None, rules: ServerRules) ->
     """The details of a 503, with a cause whatever the snapshot says of itself."""
     if snapshot is None:
         details = _bare_details(engine, "No probe of the GPU has finished in this process.")
-        details |= {"rung": LADDER[0].value, "remediation": [remedy.sentence for remedy in LOOK_AGAIN]}
+        details |= {"rung": LADDER[0].value}
     else:
         details = snapshot.refusal_details(engine)
         if snapshot.simulated:
@@ -215,14 +231,20 @@ def _explain(engine: str, snapshot: ProbeSnapshot | None, rules: ServerRules) ->
             details["evidence"].append("The snapshot names no cause, yet its rungs do not prove a GPU.")
     if rules.gpu_is_forbidden:
         details["evidence"].insert(0, "A setting of this server forbids the GPU.")
-        details["remediation"] = [remedy.sentence for remedy in LIFT_THE_BAN]
-    elif not details["remediation"]:
-        details["remediation"] = [remedy.sentence for remedy in LOOK_AGAIN]
+    details["remediation"] = [remedy.sentence for remedy in _choose_remedies(snapshot, rules)]
     details["cause"] = _name_cause(snapshot, rules).value
     return details
 
 
-def _bare_details(engine: str, seen: str) -> dict[str, Any]:
+def _choose_remedies(snapshot: ProbeSnapshot | None, rules: ServerRules) -> tuple[Remedy, ...]:
+    """Never empty. Under the GPU lock no remedy sends anybody to the CPU: the lock would refuse them there as well."""
+    found = LIFT_THE_BAN if rules.gpu_is_forbidden else snapshot.remediation if snapshot else ()
+    if rules.cpu_is_locked:
+        found = tuple(remedy for remedy in found if AccelerationPolicy.CPU_ONLY.value not in remedy.text)
+    return found or LOOK_AGAIN
+
+
+def _bare_details(engine: str, seen: str, remedies: tuple[Remedy, ...] = ()) -> dict[str, Any]:
     """The keys of a 503 where there is no snapshot to fill them from."""
     return {
         "reason": "backend_gpu_runtime_unavailable",
@@ -233,23 +255,24 @@ def _bare_details(engine: str, seen: str) -> dict[str, Any]:
         "cause": None,
         "rung": None,
         "evidence": [seen],
-        "remediation": [],
+        "remediation": [remedy.sentence for remedy in remedies],
         "probe_id": None,
     }
 
 
-def _refuse_gpu(details: dict[str, Any]) -> GpuNotAvailable:
+def _refuse_gpu(details: dict[str, Any], rules: ServerRules) -> GpuNotAvailable:
     return GpuNotAvailable(
         f"The GPU was required and is not proven on this server: {details['cause']}.",
         details=details,
-        retry_after_s=RETRY_AFTER_S,
+        retry_after_s=rules.retry_after_s,
     )
 
 
-def _refuse_cpu(engine: str, details: dict[str, Any]) -> GpuNotAvailable:
-    remediation = [*(remedy.sentence for remedy in LIFT_THE_LOCK), *details["remediation"]]
+def _refuse_cpu(engine: str, details: dict[str, Any], rules: ServerRules) -> GpuNotAvailable:
+    """What would prove the GPU comes first: `details` has that already."""
+    remediation = [*details["remediation"], LIFT_THE_LOCK.sentence]
     return GpuNotAvailable(
         f"This request would run on the CPU with `{engine}`, and this server's GPU lock allows no work on the CPU.",
-        details=details | {"reason": "cpu_execution_locked", "remediation": remediation},
-        retry_after_s=RETRY_AFTER_S,
+        details=details | {"reason": "cpu_execution_locked", "backend": engine, "remediation": remediation},
+        retry_after_s=rules.retry_after_s,
     )

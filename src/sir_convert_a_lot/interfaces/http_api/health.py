@@ -8,8 +8,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from sir_convert_a_lot.domain.acceleration_policy import RETRY_AFTER_S, Readiness, judge_readiness
-from sir_convert_a_lot.domain.errors import GpuNotAvailable, ServiceUnavailable, SirConvertError
+from sir_convert_a_lot.domain.acceleration_policy import Readiness, judge_readiness, refuse_readiness
+from sir_convert_a_lot.domain.errors import ServiceUnavailable, SirConvertError
 from sir_convert_a_lot.domain.job import JobStatus
 from sir_convert_a_lot.interfaces.http_api.answers import RETRY_AFTER, answer, document_unkeyed
 from sir_convert_a_lot.interfaces.http_api.context import ApiContext, Context
@@ -51,11 +51,7 @@ async def check_readiness(context: Context) -> Response:
             "the job engine is broken", details={"cause": "engine_broken"}, retry_after_s=DEFAULT_RETRY_AFTER_S
         )
     else:
-        refusal = GpuNotAvailable(
-            f"the GPU is promised and not proven: {readiness.cause}",
-            details=snapshot.refusal_details("docling") | {"cause": readiness.cause},
-            retry_after_s=RETRY_AFTER_S,
-        )
+        refusal = refuse_readiness(snapshot, context.rules)
     error = Error(**write_error(refusal)["error"])
     body = UnreadyBody(api_version="v1", status="unready", gpu=gpu, error=error)
     return answer(body, 503, {"Retry-After": str(refusal.retry_after_s)})
