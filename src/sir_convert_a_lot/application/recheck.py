@@ -9,17 +9,21 @@ from dataclasses import replace
 
 from sir_convert_a_lot.application.ports import GpuProbe, JobRequest
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, decide
+from sir_convert_a_lot.domain.errors import InternalError
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy
 
 
 async def recheck(request: JobRequest, probe: GpuProbe, rules: ServerRules, installed: frozenset[str]) -> JobRequest:
-    """The request as it may run now. Raises `GpuNotAvailable` or `ValidationError` when it may not any more.
+    """The request as it may run now. Raises `GpuNotAvailable` or `ValidationError` when it may not any more, and
+    `InternalError` for a request that the policy can never have made: one that requires the GPU and names the CPU.
 
     A job that was admitted for the CPU stays there, unless the CPU was locked meanwhile: what its warnings say must
     stay true. A `gpu_prefer` job whose GPU is gone goes to the CPU and says so.
     """
     spec = request.spec
     if request.device == "cpu":
+        if spec.execution.acceleration_policy is AccelerationPolicy.GPU_REQUIRED:
+            raise InternalError("a job that requires the GPU was stored for the CPU, so it is not run")
         policy, backend, snapshot = AccelerationPolicy.CPU_ONLY, BackendStrategy(request.engine), None
     else:
         policy, backend = spec.execution.acceleration_policy, spec.conversion.backend_strategy

@@ -11,7 +11,7 @@ import pytest
 from sir_convert_a_lot.application.ports import JobRequest
 from sir_convert_a_lot.application.recheck import recheck
 from sir_convert_a_lot.domain.acceleration_policy import ServerRules
-from sir_convert_a_lot.domain.errors import GpuNotAvailable
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job_spec import JobSpec
@@ -86,3 +86,8 @@ def test_a_job_admitted_for_the_cpu_stays_there() -> None:
     """`gpu_prefer` admitted for the CPU: its warning says so, and stays true."""
     request = replace(request_for("gpu_prefer", "cpu", "builtin"), warnings=("No GPU was used",))
     assert asyncio.run(recheck(request, Probe(GONE), ServerRules(), INSTALLED)) == request
+
+
+def test_a_job_that_requires_the_gpu_is_never_run_on_the_cpu_whatever_was_stored() -> None:
+    with pytest.raises(InternalError, match="requires the GPU"):
+        asyncio.run(recheck(request_for("gpu_required", "cpu", "builtin"), Probe(GONE), ServerRules(), INSTALLED))
