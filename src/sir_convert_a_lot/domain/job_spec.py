@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class BackendStrategy(StrEnum):
@@ -50,7 +50,7 @@ class Priority(StrEnum):
 
 
 class _Part(BaseModel):
-    """Unknown fields are refused by name, values are never coerced: "30" is not 30."""
+    """Unknown fields are refused by name, values are never coerced: "30" is not 30. (30.0 is: see `_read_integer`.)"""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,10 +68,15 @@ class Conversion(_Part):
     normalize: Normalize = Normalize.STANDARD
 
 
+def _read_integer(value: Any) -> Any:
+    """JSON has one kind of number, and its schema counts 30.0 among the integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Execution(_Part):
     acceleration_policy: AccelerationPolicy = AccelerationPolicy.GPU_REQUIRED
     priority: Priority = Priority.NORMAL
-    document_timeout_seconds: Annotated[int, Field(ge=30, le=7200, strict=True)] = 1800
+    document_timeout_seconds: Annotated[int, Field(ge=30, le=7200, strict=True), BeforeValidator(_read_integer)] = 1800
 
 
 class Retention(_Part):
