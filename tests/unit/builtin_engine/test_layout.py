@@ -92,6 +92,19 @@ def test_indices_are_told_as_plain_text_mathematics() -> None:
     assert read_line(glued(*write("21", 50, 100), *write("st", 60, 96, small))) == "21st"
 
 
+def test_authors_above_the_abstract_are_read_one_by_one() -> None:
+    rows = [("Ada Lind", "Tomas Brandt"), ("School", "Institute"), ("ada@a.org", "tomas@b.org")]
+    words = write("Counting Swifts", 160, 60, Font("Serif", 16))
+    for index, row in enumerate(rows):
+        for middle, text in zip((120, 280), row, strict=True):
+            words += write(text, middle - 2.5 * len(text), 90 + 12 * index)
+    body = write("Abstract", 180, 150, BOLD) + fill("b-", 40, 170, 6, width=320)
+    text = " ".join(texts_of(*words, *body))
+    assert text.startswith("Counting Swifts Ada Lind School ada@a.org Tomas Brandt Institute tomas@b.org Abstract")
+    without = " ".join(texts_of(*words, *body[1:]))
+    assert "Ada Lind Tomas Brandt" in without
+
+
 def test_a_large_bullet_does_not_make_its_text_an_index() -> None:
     (line,) = group_into_lines([*write("•", 50, 101, Font("Sans", 14)), *write("a microphone", 62, 100)])
     assert read_line(line.words) == "• a microphone"

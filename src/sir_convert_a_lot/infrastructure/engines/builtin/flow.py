@@ -59,6 +59,8 @@ def _is_same_type(first: Paragraph, second: Paragraph) -> bool:
 def _fits(first: Paragraph, second: Paragraph) -> bool:
     if second.font.is_bold:
         return False
+    if "@" in second.text.split(maxsplit=1)[0]:  # an address under a name goes on from nothing
+        return False
     return second.text[0].islower() or first.text[-1:] in HYPHENS
 
 

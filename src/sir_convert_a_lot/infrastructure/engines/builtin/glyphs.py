@@ -32,7 +32,7 @@ UNMAPPED = "\ufffd"
 # Bullets of Symbol and Wingdings, which PDFs carry in the private use area; the rest of that area says nothing.
 PRIVATE_USE = {
     0xF0B7: "•", 0xF0A7: "▪", 0xF0A8: "◻", 0xF06F: "◻", 0xF071: "❑", 0xF076: "❖", 0xF0D8: "➢", 0xF0E0: "→",
-    0xF0FC: "✓", 0xF06E: "■", 0xF06C: "●", 0xF02D: "-", 0xF020: " ", 0xF0DE: "⇒", 0xF0B0: "°", 0xF0B1: "±",
+    0xF0FC: "✓", 0xF06E: "■", 0xF06C: "●", 0xF02D: "-", 0xF0DE: "⇒", 0xF0B0: "°", 0xF0B1: "±",
 }  # fmt: skip
 LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 # Fonts of TeX without ToUnicode: pdfium gives their codes, which no other text has. T1 (Cork) encoding, then OT1.
@@ -60,7 +60,7 @@ ACCENTS = {
     "˙": "\u0307", "¸": "\u0327", "ˇ": "\u030c", "˚": "\u030a", "˝": "\u030b",
 }  # fmt: skip
 HYPHEN_AT_LINE_END = 2  # pdfium's code for a hyphen it takes for one of hyphenation
-SPACES = frozenset((9, 10, 13, 32, 0xA0, 0x3000, 0x202F, 0x205F, *range(0x2000, 0x200B)))
+SPACES = frozenset((9, 10, 13, 32, 0xF020, 0xA0, 0x3000, 0x202F, 0x205F, *range(0x2000, 0x200B)))
 NOTHING = frozenset((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 
 

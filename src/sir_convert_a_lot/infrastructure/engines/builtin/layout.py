@@ -20,6 +20,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import (
     Word,
 )
 from sir_convert_a_lot.infrastructure.engines.builtin.paragraphs import build_paragraphs
+from sir_convert_a_lot.infrastructure.engines.builtin.title_block import split_authors
 
 ANCHOR = "\ufdd0"  # a noncharacter of Unicode: stands for a table among the words, and in no PDF's text
 
@@ -30,9 +31,19 @@ def lay_out(page: Page, tables: Sequence[Table], gutters: Sequence[float]) -> li
     font = Font("", median(word.font.size_pt for word in words) if words else 10.0)
     anchors = [Word(f"{ANCHOR}{index}", table.box, font) for index, table in enumerate(tables)]
     paragraphs: list[Paragraph] = []
-    for region in order_regions([*words, *anchors], gutters):
+    for region in _order(page, [*words, *anchors], gutters):
         paragraphs += _lay_out_region(region, page.page_index, tables)
     return paragraphs
+
+
+def _order(page: Page, words: list[Word], gutters: Sequence[float]) -> list[Region]:
+    authors, others = split_authors(words) if page.page_index == 0 else ([], words)
+    if not authors:
+        return order_regions(words, gutters)
+    top = min(region.box.y0 for region in authors)
+    above = [word for word in others if word.box.y1 <= top]
+    below = [word for word in others if word.box.y1 > top]
+    return [*order_regions(above, gutters), *authors, *order_regions(below, gutters)]
 
 
 def _holds(outer: Box, inner: Box) -> bool:
