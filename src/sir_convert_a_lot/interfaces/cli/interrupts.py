@@ -1,6 +1,6 @@
-"""Ctrl-C: the first asks for an orderly end, the second ends the process at once.
+"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends the process at once.
 
-Owns the signal while a run with a service is on. Refuses to cancel anything itself: who waits on `asked` does.
+Owns the two signals while a run is on. Refuses to cancel anything itself: who waits on `asked` does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Self
 
 from sir_convert_a_lot.domain.errors import ExitCode
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupts:
-    """A context in which SIGINT sets `asked`. Enter it on the main thread only.
+    """A context in which either signal sets `asked`. Enter it on the main thread only.
 
-    `before_quit` runs in the second Ctrl-C, just before the process ends: it may only put the terminal right.
+    `before_quit` runs at the second signal, just before the process ends: it may only put the terminal right.
     """
 
     def __init__(self, before_quit: Callable[[], None]) -> None:
@@ -26,13 +28,14 @@ class Interrupts:
         self._before_quit = before_quit
 
     def __enter__(self) -> Self:
-        self._previous = signal.signal(signal.SIGINT, self._handle)
+        self._previous = [(number, signal.signal(number, self._handle)) for number in SIGNALS]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous:
+            signal.signal(number, handler)
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         if self.asked.is_set():

@@ -11,7 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from sir_convert_a_lot.interfaces.cli.outcome import JOB_TIMEOUT, Outcome
+from sir_convert_a_lot.domain.job import JobStatus
+from sir_convert_a_lot.interfaces.cli.outcome import Outcome
 from sir_convert_a_lot.interfaces.cli.sources import Document
 from sir_convert_a_lot.interfaces.cli.talk import explain, say
 from sir_convert_a_lot.interfaces.client.answers import ProgressView
@@ -47,7 +48,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
             elapsed = f", reused {outcome.job_id},"
         line = f"{name}: {pages}{elapsed} by {outcome.backend_used} on {outcome.acceleration_used}"
         return [line, *(f"{name}: warning: {warning}" for warning in outcome.warnings)]
-    if outcome.error_code == JOB_TIMEOUT:
+    if outcome.error is None and outcome.status == JobStatus.RUNNING.value:
         return [
             f"{name}: still running as {outcome.job_id}; later: convert-a-lot collect {outcome.job_id} --output-dir DIR"
         ]

@@ -52,7 +52,8 @@ class RemoteRun:
         self._client, self._wish, self._limits = client, wish, limits
         self._display, self._interrupts = display, interrupts
         self._lock = threading.Lock()
-        self._live: set[str] = set()  # jobs of this run that are not known to have ended
+        self._own: set[str] = set()  # jobs that this run started, and so may cancel
+        self._live: set[str] = set()  # those of them that are not known to have ended
         self._stopped_by: SirConvertError | None = None
         self._interrupted_at: float | None = None
         self._is_over = threading.Event()
@@ -108,6 +109,9 @@ class RemoteRun:
     def _finish(self, document: Document, submission: Submission) -> Outcome | None:
         """Follow and collect the job; None when a replayed one turns out to be of no use."""
         job_id = submission.job.job_id
+        if not submission.is_replay:
+            with self._lock:
+                self._own.add(job_id)
         try:
             job = self._follow(document, submission.job)
             if job.status is JobStatus.CANCELED and submission.is_replay and not self._interrupts.asked.is_set():
@@ -131,16 +135,17 @@ class RemoteRun:
         """The job when it ended, was waited for long enough, or did not end in time after Ctrl-C."""
         if job.status.is_terminal:
             return job
-        with self._lock:
-            self._live.add(job.job_id)
-        if self._interrupts.asked.is_set():  # set between sending and knowing the id
-            self._cancel(job.job_id)
+        if job.job_id in self._own:
+            with self._lock:
+                self._live.add(job.job_id)
+            if self._interrupts.asked.is_set():  # set between sending and knowing the id
+                self._cancel(job.job_id)
         last = self._client.wait(
             job.job_id,
             self._limits.max_poll_s,
             poll_s=POLL_S,
             on_seen=lambda seen: self._display.progressed(document, seen.progress),
-            give_up=self._gives_up,
+            give_up=lambda: self._gives_up(job.job_id),
         )
         with self._lock:
             self._live.discard(job.job_id)
@@ -154,16 +159,18 @@ class RemoteRun:
                 return replace(succeeded(document, job, result), is_reused=is_reused)
         if job.status is JobStatus.FAILED:
             return failed(document, self._client.failure(job.job_id), job.job_id)
-        if job.status is JobStatus.CANCELED or self._interrupts.asked.is_set():
+        if job.status is JobStatus.CANCELED or (self._interrupts.asked.is_set() and job.job_id in self._own):
             return Outcome(document, JobStatus.CANCELED.value, job.job_id)
-        return Outcome(document, JobStatus.RUNNING.value, job.job_id, error_code=JOB_TIMEOUT)
+        # After Ctrl-C this is a job of another run, which goes on.
+        code = None if self._interrupts.asked.is_set() else JOB_TIMEOUT
+        return Outcome(document, JobStatus.RUNNING.value, job.job_id, error_code=code)
 
     def _cancel_when_interrupted(self) -> None:
-        """Once, on the main thread, after the first Ctrl-C."""
+        """Once, on the main thread, after the first Ctrl-C. Jobs that another run started are not ours to cancel."""
         if not self._interrupts.asked.is_set() or self._interrupted_at is not None:
             return
         self._interrupted_at = time.monotonic()
-        self._display.told("canceling the jobs of this run; Ctrl-C again quits at once")
+        self._display.told("canceling the jobs that this run started; Ctrl-C again quits at once")
         with self._lock:
             live = sorted(self._live)
         for job_id in live:
@@ -177,8 +184,10 @@ class RemoteRun:
         except SirConvertError as error:
             self._display.told(f"could not cancel {job_id}: {error.message}")
 
-    def _gives_up(self) -> bool:
-        """The run is over, or a canceled job did not end within its grace time."""
+    def _gives_up(self, job_id: str) -> bool:
+        """The run is over; after Ctrl-C, at once for another run's job, and after the grace time for a canceled one."""
+        if job_id not in self._own and self._interrupts.asked.is_set():
+            return True
         if self._interrupted_at is None:
             return self._is_over.is_set()
         return time.monotonic() > self._interrupted_at + CANCEL_GRACE_S
