@@ -120,8 +120,15 @@ class EmptyLedger:
         raise NotImplementedError(name)
 
 
-class PassingInspector:
+class Inspector:
+    """Every PDF has one page, or opening it raises `error`."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
     async def inspect(self, pdf: Path) -> Inspection:
+        if self._error is not None:
+            raise self._error
         return Inspection(pages_total=1, problem=None)
 
 
@@ -135,7 +142,12 @@ class EmptyProbe:
 Ask = Callable[..., httpx.Response]
 
 
-def build_ask(folder: Path, engine_error: Exception | None, storage_error: OSError | None = None) -> Ask:
+def build_ask(
+    folder: Path,
+    engine_error: Exception | None,
+    storage_error: OSError | None = None,
+    inspector_error: Exception | None = None,
+) -> Ask:
     """A function that sends one request to an application whose parts fail."""
     engine, files, ledger, probe = (
         FailingEngine(engine_error),
@@ -148,7 +160,7 @@ def build_ask(folder: Path, engine_error: Exception | None, storage_error: OSErr
         jobs=engine,
         files=files,
         ledger=ledger,
-        inspector=PassingInspector(),
+        inspector=Inspector(inspector_error),
         probe=probe,
         rules=rules,
         installed=frozenset({"builtin"}),
@@ -224,6 +236,13 @@ def test_a_storage_that_takes_no_upload_is_503(tmp_path: Path, spec: Any) -> Non
 def test_a_storage_that_takes_no_job_is_503_and_leaves_nothing(tmp_path: Path, spec: Any) -> None:
     ask = build_ask(tmp_path, RuntimeError("not reached"), OSError(28, "No space left on device"))
     check_error(submit(ask, spec()), 503, "service_unavailable", retryable=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_timeout_elsewhere_is_not_called_a_broken_storage(tmp_path: Path, spec: Any) -> None:
+    """`TimeoutError` is an `OSError`."""
+    ask = build_ask(tmp_path, RuntimeError("not reached"), inspector_error=TimeoutError())
+    check_error(submit(ask, spec()), 500, "internal_error", retryable=False)
     assert list(tmp_path.iterdir()) == []
 
 

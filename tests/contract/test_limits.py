@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -45,3 +47,19 @@ def test_a_full_queue_is_429_and_nothing_is_stored(start: Callable[..., Any], pd
     details = check_limited(service.submit(pdf))
     assert (details["reason"], details["limit"]) == ("queue_full", 0)
     assert service.list_stored() == set()
+
+
+def test_forty_at_once_do_not_get_past_the_queue_limit(
+    start: Callable[..., Any], make_pdf: Callable[[int], bytes]
+) -> None:
+    service = start(max_queued_jobs=2, shutdown_grace_s=0)
+    service.submit(make_pdf(2_000))  # keeps the one worker busy
+    running = service.client.get(JOBS, params={"status": "running"}).json()["jobs"]
+    while not running:
+        running = service.client.get(JOBS, params={"status": "running"}).json()["jobs"]
+    small = make_pdf(1)
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: service.submit(small), range(40)))
+    assert Counter(answer.status_code for answer in answers) == {202: 2, 429: 38}
+    assert len(service.client.get(JOBS, params={"status": "queued"}).json()["jobs"]) == 2
+    assert not [name for name in service.list_stored() if name.startswith("uploads")]

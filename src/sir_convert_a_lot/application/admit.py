@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from sir_convert_a_lot.application.ports import (
     GpuProbe,
@@ -30,6 +31,9 @@ from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, Serve
 from sir_convert_a_lot.domain.errors import IdempotencyKeyReused, PdfUnreadable, RateLimited, ServiceUnavailable
 from sir_convert_a_lot.domain.job import JobRecord
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, JobSpec, request_fingerprint
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PROBLEMS = {
     "damaged": "the PDF is damaged and cannot be opened",
@@ -94,6 +98,7 @@ class Admission:
         self._new_job_id = new_job_id
         self._now = now
         self._turns: dict[IdempotencyScope, _Turn] = {}
+        self._entering: set[str] = set()  # ids that passed the queue limit and that the engine does not count yet
 
     async def admit(self, submission: Submission) -> Admitted:
         """Raises the contract's refusals. On return the upload was moved into the job, or deleted."""
@@ -101,7 +106,7 @@ class Admission:
             async with self._turn(submission.scope):
                 return await self._admit(submission)
         finally:
-            await asyncio.to_thread(submission.upload.unlink, missing_ok=True)
+            await _on_storage(submission.upload.unlink, missing_ok=True)
 
     async def _admit(self, submission: Submission) -> Admitted:
         spec = submission.spec
@@ -111,8 +116,11 @@ class Admission:
             return Admitted(earlier, is_replay=True)
         request = await self._decide(submission)
         request = await self._inspect(request, submission.upload)
-        await self._check_queue()
-        return await self._start(request, submission, fingerprint)
+        await self._enter_queue(request.job_id)
+        try:
+            return await self._start(request, submission, fingerprint)
+        finally:
+            self._entering.discard(request.job_id)
 
     async def _replay(self, scope: IdempotencyScope, fingerprint: str) -> JobRecord | None:
         entry = await asyncio.to_thread(self._ledger.find_key, scope)
@@ -158,32 +166,37 @@ class Admission:
             raise PdfUnreadable(PROBLEMS[inspection.problem], details={"reason": inspection.problem})
         return replace(request, pages_total=inspection.pages_total)
 
-    async def _check_queue(self) -> None:
-        queued = await self._jobs.count_queued()
+    async def _enter_queue(self, job_id: str) -> None:
+        """Take a place in the queue: what passed here and is not submitted yet counts as queued, or forty at once would
+        all see the same last place.
+        """
+        queued = await self._jobs.count_queued() + len(self._entering)
         if queued >= self._limits.max_queued_jobs:
             raise RateLimited(
                 f"{queued} jobs are queued and the limit is {self._limits.max_queued_jobs}: send it again later",
                 details={"reason": "queue_full", "queued": queued, "limit": self._limits.max_queued_jobs},
                 retry_after_s=QUEUE_FULL_RETRY_AFTER_S,
             )
+        self._entering.add(job_id)
 
     async def _start(self, request: JobRequest, submission: Submission, fingerprint: str) -> Admitted:
         """Files first, then the key, then the job: a crash in between leaves only what a sweep removes."""
         mine = IdempotencyEntry(fingerprint, request.job_id)
-        await asyncio.to_thread(self._files.keep_upload, request.job_id, submission.upload)
+        await _on_storage(self._files.keep_upload, request.job_id, submission.upload)
         try:
             if request.spec.retention.pin:
-                await asyncio.to_thread(self._files.set_pinned, request.job_id, True)
+                await _on_storage(self._files.set_pinned, request.job_id, True)
             held = await asyncio.to_thread(
                 self._ledger.claim_key, submission.scope, mine, self._limits.idempotency_ttl_s
             )
             if held.job_id == request.job_id:
+                self._entering.discard(request.job_id)  # from here on the engine counts it
                 await self._jobs.submit(request)
         except BaseException:
             await self._undo(request, submission.scope)
             raise
         if held.job_id != request.job_id:  # another process took this key a moment ago
-            await asyncio.to_thread(self._files.drop_job, request.job_id)
+            await _on_storage(self._files.drop_job, request.job_id)
             return await self._join(held, fingerprint)
         record = await self._jobs.read(request.job_id)
         if record is None:
@@ -193,7 +206,7 @@ class Admission:
     async def _undo(self, request: JobRequest, scope: IdempotencyScope) -> None:
         """The job did not become durable, so nothing of it may stay."""
         await asyncio.to_thread(self._ledger.release_key, scope, request.job_id)
-        await asyncio.to_thread(self._files.drop_job, request.job_id)
+        await _on_storage(self._files.drop_job, request.job_id)
 
     async def _join(self, held: IdempotencyEntry, fingerprint: str) -> Admitted:
         if held.fingerprint != fingerprint:
@@ -223,3 +236,13 @@ class Admission:
 class _Turn:
     lock: asyncio.Lock
     waiting: int = 0
+
+
+async def _on_storage(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`work` on files, in a thread. Only here is an `OSError` the storage's fault: a `TimeoutError` is one as well."""
+    try:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    except OSError as error:
+        raise ServiceUnavailable(
+            "the storage does not take the job", details={"reason": "storage_broken"}, retry_after_s=30
+        ) from error

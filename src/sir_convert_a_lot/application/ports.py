@@ -50,7 +50,9 @@ class JobEngine(Protocol):
     """
 
     async def submit(self, request: JobRequest) -> None:
-        """Make the job durable, then start or queue it. A second call with the same `job_id` changes nothing."""
+        """Make the job durable, then start or queue it. A second call with the same `job_id` changes nothing. From the
+        call on, before it first waits, `count_queued` counts the job.
+        """
         ...
 
     async def read(self, job_id: str) -> JobRecord | None: ...

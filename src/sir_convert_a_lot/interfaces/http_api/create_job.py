@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from sir_convert_a_lot.application.admit import Admitted, Submission
 from sir_convert_a_lot.application.ports import IdempotencyScope
-from sir_convert_a_lot.domain.errors import IdempotencyKeyMissing, ServiceUnavailable, ValidationError
+from sir_convert_a_lot.domain.errors import IdempotencyKeyMissing, ValidationError
 from sir_convert_a_lot.interfaces.http_api.answers import WaitSeconds, answer, document
 from sir_convert_a_lot.interfaces.http_api.auth import Owner
 from sir_convert_a_lot.interfaces.http_api.context import ApiContext, Context
@@ -76,7 +76,12 @@ REPLAY_HEADER = {
     response_description="Queued or running",
     openapi_extra=FORM,
     responses={
-        200: {"model": JobBody, "description": "Ended within `wait_seconds`, or before a replay"},
+        200: {
+            "model": JobBody,
+            "description": "Ended within `wait_seconds`, or before a replay",
+            "headers": REPLAY_HEADER,
+        },
+        202: {"headers": REPLAY_HEADER},
         **document(
             s400="`validation_error`: the form or its JSON is malformed; `idempotency_key_missing`",
             s409="`idempotency_key_reused_with_different_payload`",
@@ -112,12 +117,7 @@ async def _admit(request: Request, context: ApiContext, scope: IdempotencyScope)
             scope=scope,
             correlation_id=current_correlation_id(),
         )
-        try:
-            return await context.admission.admit(submission)
-        except OSError as error:
-            raise ServiceUnavailable(
-                "the storage does not take the job", details={"reason": "storage_broken"}
-            ) from error
+        return await context.admission.admit(submission)
 
 
 def _read_key(request: Request) -> str:
