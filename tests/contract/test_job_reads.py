@@ -135,6 +135,7 @@ def test_a_list_can_be_narrowed_to_a_state(service: Any, succeeded: dict[str, An
         ({"limit": "201"}, "limit"),
         ({"limit": "many"}, "limit"),
         ({"cursor": "not-one-of-ours"}, "cursor"),
+        ({"cursor": f"999999999999999-{UNKNOWN}"}, "cursor"),
     ],
 )
 def test_a_wrong_list_parameter_is_named(service: Any, params: dict[str, str], field: str) -> None:

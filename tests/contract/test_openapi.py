@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,24 @@ def test_the_spec_is_documented_field_by_field_with_its_defaults(document: dict[
     assert (timeout["minimum"], timeout["maximum"]) == (30, 7200)
     assert schemas["BackendStrategy"]["enum"] == ["auto", "docling", "pymupdf", "builtin"]
     assert all(schemas[name]["additionalProperties"] is False for name in ("JobSpec", "Source", "Conversion"))
+
+
+def test_a_replay_is_documented_where_it_can_be_answered(document: dict[str, Any]) -> None:
+    answers = document["paths"][JOBS]["post"]["responses"]
+    assert {status for status, answer in answers.items() if "X-Idempotent-Replay" in answer.get("headers", {})} == {
+        "200",
+        "202",
+    }
+
+
+def test_the_cursor_is_documented_in_the_form_that_a_listing_gives(
+    service: Any, document: dict[str, Any], pdf: bytes
+) -> None:
+    parameters = {parameter["name"]: parameter for parameter in document["paths"][JOBS]["get"]["parameters"]}
+    for _ in range(2):
+        service.submit(pdf)
+    given = service.client.get(JOBS, params={"limit": 1}).json()["next_cursor"]
+    assert re.fullmatch(str(parameters["cursor"]["schema"]["pattern"]), given)
 
 
 def test_fuzzing_finds_no_500_and_no_undocumented_answer(service: Any, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sir_convert_a_lot.domain.errors import ValidationError
 # Always given, also for the first page: one query plan for every page keeps the order of jobs that share a moment.
 FAR_AHEAD = "9999-01-01T00:00:00+00:00"
 FORM = re.compile(r"(\d{1,15})-(\w{1,64})", re.ASCII)
+LAST_MS = 253_402_300_799_999  # the end of the year 9999: later moments have no date
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Cursor:
         """Raises `ValidationError` for text that no listing gave."""
         if text is None:
             return cls()
-        if (match := FORM.fullmatch(text)) is None:
+        if (match := FORM.fullmatch(text)) is None or int(match[1]) > LAST_MS:
             raise ValidationError(
                 "the cursor is not one that a listing gave", details={"field": "cursor", "reason": "malformed"}
             )

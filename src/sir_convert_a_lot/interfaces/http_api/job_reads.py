@@ -29,6 +29,8 @@ from sir_convert_a_lot.interfaces.http_api.wire import (
 HEARTBEAT_S = 5  # a comment line, so that proxies keep a quiet stream open
 EVENT_WAIT_S = 20.0
 MAX_LISTED = 200
+# For readers of the document. The engine that wrote a cursor also checks it: not every text of this form is one.
+CURSOR: dict[str, Any] = {"pattern": "^[0-9]{1,15}-[0-9A-Za-z_]{1,64}$", "maxLength": 80}
 
 router = APIRouter()
 
@@ -96,7 +98,9 @@ async def list_jobs(
     context: Context,
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before", json_schema_extra=CURSOR)
+    ] = None,
 ) -> Response:
     page = await context.jobs.list_jobs(status, limit, cursor)
     body = JobListBody(
