@@ -141,6 +141,12 @@ def _validate(values: dict[str, Any], origins: dict[str, str]) -> Settings:
             "setting api_key is empty: give a key, or none at all with --insecure-local on loopback",
             details={"field": "api_key", "reason": "empty"},
         )
+    # An empty text would become the current folder.
+    if isinstance(root := values.get("storage_root"), str) and not root.strip():
+        raise SettingsError(
+            f"setting storage_root ({origins['storage_root']}) is empty: name a folder, or leave it out",
+            details={"field": "storage_root", "reason": "empty"},
+        )
     return settings.model_copy(update={"storage_root": settings.storage_root.expanduser()})
 
 

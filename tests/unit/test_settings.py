@@ -50,6 +50,13 @@ def test_an_empty_key_is_an_error_and_not_an_open_door(value: str) -> None:
         load_settings(environ={"SIR_CONVERT_A_LOT_API_KEY": value})
 
 
+@pytest.mark.parametrize("variable", ["CONVERTER_STORAGE_ROOT", "SIR_CONVERT_A_LOT_DATA_DIR"])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_storage_root_is_refused_and_not_the_current_folder(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"storage_root .env {variable}. is empty"):
+        load_settings(environ={variable: value})
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read settings"):
         load_settings(tmp_path / "absent.toml", environ={})
