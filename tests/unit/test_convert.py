@@ -53,6 +53,7 @@ def convert(
     *,
     ocr_mode: str = "auto",
     device: str = "cpu",
+    max_page_pixels: int = 10**7,
 ) -> tuple[Conversion, ScriptedEngine]:
     engine = ScriptedEngine(first, second or outcome(LONG, stage=JobStage.OCR))
     spec = JobSpec.model_validate(
@@ -62,7 +63,7 @@ def convert(
             "conversion": {"ocr_mode": ocr_mode},
         }
     )
-    order = ConversionOrder(spec, device, None, ("from the policy",), max_pages=10, max_page_pixels=10**7)
+    order = ConversionOrder(spec, device, None, ("from the policy",), max_pages=10, max_page_pixels=max_page_pixels)
     return convert_document(Path("unread.pdf"), order, engine, keep, lambda *_: None), engine
 
 
@@ -158,3 +159,9 @@ def test_the_name_of_the_markdown_is_one_that_a_disk_takes(name: str, tmp_path: 
     assert markdown.suffix == ".md"
     assert name.startswith(markdown.stem)
     assert len(markdown.stem.encode()) >= 240
+
+
+@pytest.mark.parametrize(("ocr_mode", "counts"), [("auto", True), ("force", True), ("off", False)])
+def test_the_fingerprint_follows_the_size_of_rendered_pages_where_ocr_may_run(ocr_mode: str, counts: bool) -> None:
+    large, small = (convert(outcome(LONG), ocr_mode=ocr_mode, max_page_pixels=size)[0] for size in (10**7, 10**6))
+    assert (large.metadata.options_fingerprint != small.metadata.options_fingerprint) is counts

@@ -191,12 +191,19 @@ def name_markdown(pdf_filename: str) -> str:
 
 
 def options_fingerprint(order: ConversionOrder, engine: Engine) -> str:
-    """All that decides the Markdown besides the PDF: conversion options, engine and its version, device."""
+    """What was chosen about this conversion: its options, the engine with its version, the kind of device, and where
+    OCR may run the limit that decides how large a page is rendered for it.
+
+    The versions of the libraries beneath the engine (parser, OCR, models) are not in it: equal fingerprints promise
+    equal Markdown only within one installation.
+    """
+    may_use_ocr = order.spec.conversion.ocr_mode is not OcrMode.OFF
     chosen = {
         "conversion": order.spec.conversion.model_dump(mode="json"),
         "engine": engine.name,
         "engine_version": engine.version,
         "device": order.device.partition(":")[0],
+        "max_page_pixels": order.max_page_pixels if may_use_ocr else None,
     }
     text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
