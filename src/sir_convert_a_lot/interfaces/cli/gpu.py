@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode
 from sir_convert_a_lot.domain.gpu_causes import Cause
-from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
+from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot, snapshot_to_json
 from sir_convert_a_lot.interfaces.cli import options
 from sir_convert_a_lot.interfaces.cli.talk import answer, answer_json, answer_table
 
@@ -28,30 +25,12 @@ def probe(as_json: options.Json = False) -> ExitCode:
 
     snapshot = probe_gpu()
     if as_json:
-        answer_json(_as_json(snapshot))
+        answer_json(snapshot_to_json(snapshot))
     else:
         _show(snapshot)
     if snapshot.is_available:
         return ExitCode.OK
     return ExitCode.UNKNOWN if snapshot.cause in {None, Cause.PROBE_INCOMPLETE} else ExitCode.FAILED
-
-
-def _as_json(snapshot: ProbeSnapshot) -> dict[str, Any]:
-    """The keys of a refusal's details, and what else the snapshot holds."""
-    return {
-        **snapshot.refusal_details("docling"),
-        "is_available": snapshot.is_available,
-        "device_count": snapshot.device_count,
-        "device_name": snapshot.device_name,
-        "pci_id": snapshot.pci_id,
-        "arch": snapshot.arch,
-        "vram_bytes": snapshot.vram_bytes,
-        "torch_version": snapshot.torch_version,
-        "simulated": snapshot.simulated,
-        "taken_at": snapshot.taken_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "rungs": [asdict(rung) for rung in snapshot.rungs],
-        "warnings": list(snapshot.warnings),
-    }
 
 
 def _show(snapshot: ProbeSnapshot) -> None:
