@@ -105,6 +105,11 @@ def test_authors_above_the_abstract_are_read_one_by_one() -> None:
     assert "Ada Lind Tomas Brandt" in without
 
 
+def test_a_centred_line_above_a_short_line_at_the_left_is_read_first() -> None:
+    words = write("a centred line of words", 180, 100) + write("Present", 40, 130) + fill("b-", 40, 150, 3, width=330)
+    assert texts_of(*words)[0] == "a centred line of words"
+
+
 def test_a_large_bullet_does_not_make_its_text_an_index() -> None:
     (line,) = group_into_lines([*write("•", 50, 101, Font("Sans", 14)), *write("a microphone", 62, 100)])
     assert read_line(line.words) == "• a microphone"

@@ -237,7 +237,8 @@ def _is_columns(band: _Band, size: float, region: Box, *, is_known: bool) -> boo
         fill = min(median(line.box.width for line in side) / max(box.width, 0.1) for side, box in sides)
         is_table = fill < MIN_FILL and _paired(band, size) >= PAIRED
         return not is_table and min(left.width, right.width) >= MIN_SHARE * region.width
-    return gutter >= WIDE_GUTTER * size and lines < MIN_LINES and max(words) >= MIN_WORDS
+    stand_beside = min(left.y1, right.y1) - max(left.y0, right.y0) > size / 2
+    return stand_beside and gutter >= WIDE_GUTTER * size and lines < MIN_LINES and max(words) >= MIN_WORDS
 
 
 def _paired(band: _Band, size: float) -> float:

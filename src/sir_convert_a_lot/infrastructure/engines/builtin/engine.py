@@ -121,7 +121,7 @@ class _Conversion:
         with self._timed(JobStage.LAYOUT_ANALYSIS):
             clean = drop_furniture([*self._context, *pages])[len(self._context) :]
             self._context = [*self._context, *pages][-NEIGHBOURS:]
-            self._gutters.learn(clean)
+            clean = [page for page in clean if self._learn(page)]
         paragraphs: list[Paragraph] = []
         for page in clean:
             try:
@@ -130,6 +130,15 @@ class _Conversion:
                 self._fail(page.page_index, error)
             self._report(JobStage.LAYOUT_ANALYSIS, page.page_index + 1, self._document.page_count)
         return paragraphs
+
+    def _learn(self, page: Page) -> bool:
+        """Takes the page's gutters into account; False when the page raised and is counted as failed."""
+        try:
+            self._gutters.learn([page])
+        except PAGE_ERRORS as error:
+            self._fail(page.page_index, error)
+            return False
+        return True
 
     def _lay_out_page(self, page: Page) -> list[Paragraph]:
         with self._timed(JobStage.TABLE_STRUCTURE):
