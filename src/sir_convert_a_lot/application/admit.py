@@ -132,9 +132,10 @@ class Admission:
                 details={"job_id": entry.job_id},
             )
         record = await self._jobs.read(entry.job_id)
-        if record is None:
-            # The service died between claiming the key and making the job durable, or the job was forgotten.
+        if record is None or record.has_expired(self._now()):
+            # The service died between claiming the key and making the job durable, or the job's time is over.
             await asyncio.to_thread(self._ledger.release_key, scope, entry.job_id)
+            return None
         return record
 
     async def _decide(self, submission: Submission) -> JobRequest:

@@ -7,7 +7,9 @@ engine alone.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sir_convert_a_lot.application.ports import JobEngine, JobFiles, JobLedger, JobPage
@@ -29,20 +31,32 @@ class CancelAnswer:
     was_canceled_before: bool
 
 
-class Jobs:
-    """Every method raises `JobNotFound` or `JobExpired` for an id that is not there (any more)."""
+def _now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, jobs: JobEngine, files: JobFiles, ledger: JobLedger) -> None:
+
+class Jobs:
+    """Every method raises `JobNotFound` or `JobExpired` for an id that is not there (any more).
+
+    A job whose retention is over has expired for every caller, whether or not the next sweep has come by.
+    """
+
+    def __init__(self, jobs: JobEngine, files: JobFiles, ledger: JobLedger, now: Callable[[], datetime] = _now) -> None:
         self._jobs = jobs
         self._files = files
         self._ledger = ledger
+        self._now = now
 
     async def read(self, job_id: str) -> JobRecord:
         return await self._known(job_id, await self._jobs.read(job_id))
 
     async def list_jobs(self, status: JobStatus | None, limit: int, cursor: str | None) -> JobPage:
-        """Newest first. Raises `ValidationError` for a cursor that no listing gave."""
-        return await self._jobs.list_jobs(status, limit, cursor)
+        """Newest first; a page may be shorter than `limit` before the end, since expired jobs are left out. Raises
+        `ValidationError` for a cursor that no listing gave.
+        """
+        page = await self._jobs.list_jobs(status, limit, cursor)
+        now = self._now()
+        return replace(page, records=tuple(record for record in page.records if not record.has_expired(now)))
 
     async def count_queued(self) -> int:
         """Jobs that wait for a worker."""
@@ -75,7 +89,9 @@ class Jobs:
         return CancelAnswer(record, was_canceled_before=False)
 
     async def set_pinned(self, job_id: str, pinned: bool) -> JobRecord:
-        """Keep the job's files until unpinned, or let them expire again. A second call changes nothing."""
+        """Keep the job's files until unpinned, or let them expire, their time counted from now. A second call changes
+        nothing.
+        """
         await self.read(job_id)
         await asyncio.to_thread(self._files.set_pinned, job_id, pinned)
         return await self.read(job_id)
@@ -87,15 +103,19 @@ class Jobs:
             raise not_succeeded(record)
         path = self._files.markdown_path(job_id)
         if not await asyncio.to_thread(path.is_file):
+            await self.read(job_id)  # it may have expired a moment ago
             raise InternalError("the Markdown of this job is missing from the storage", details={"job_id": job_id})
         return record, path
 
     async def _known(self, job_id: str, record: JobRecord | None) -> JobRecord:
-        if record is not None:
+        if record is not None and not record.status.is_terminal:
             return record
-        if await asyncio.to_thread(self._ledger.is_buried, job_id):
+        is_over = record is not None and record.has_expired(self._now())
+        if is_over or await asyncio.to_thread(self._ledger.is_buried, job_id):
             raise JobExpired("the job's retention is over and its files are deleted", details={"job_id": job_id})
-        raise JobNotFound("no job has this id", details={"job_id": job_id})
+        if record is None:
+            raise JobNotFound("no job has this id", details={"job_id": job_id})
+        return record
 
 
 def not_succeeded(record: JobRecord) -> JobNotSucceeded:

@@ -1,4 +1,5 @@
-"""Let files and jobs expire: raw uploads after a day, results after a week, pinned jobs never (the defaults).
+"""Let files and jobs expire: raw uploads after a day, results after a week, pinned jobs never (the defaults). Of a job
+that was unpinned, both periods begin at that moment.
 
 Owns the order of deletion: tombstone, then files, then the engine's record. A sweep that dies half-way is finished by
 the next one, and at no moment does a job that existed look as if it never had. Also removes what a crash left: uploads
@@ -41,27 +42,26 @@ async def sweep(
 ) -> Swept:
     """One pass. Safe to run at any time and more than once."""
     moment = now()
-    expired = await _expire_jobs(jobs, files, ledger, moment - periods.artifacts)
+    expired = await _expire_jobs(jobs, files, ledger, moment, periods.artifacts)
     raw = await _drop_raw(jobs, files, moment - periods.raw)
     leftovers = await _drop_leftovers(jobs, files, moment - ABANDONED_AFTER)
     await asyncio.to_thread(ledger.sweep, moment - TOMBSTONES_LIVE)
     return Swept(expired, raw, leftovers)
 
 
-async def _expire_jobs(jobs: JobEngine, files: JobFiles, ledger: JobLedger, cutoff: datetime) -> int:
+async def _expire_jobs(jobs: JobEngine, files: JobFiles, ledger: JobLedger, moment: datetime, period: timedelta) -> int:
     expired = kept = 0
     is_last = False
     while not is_last:
-        ended = await jobs.list_ended_before(cutoff, BATCH, offset=kept)
+        ended = await jobs.list_ended_before(moment - period, BATCH, offset=kept)
         is_last = len(ended) < BATCH
-        pinned = {record.job_id for record in ended if await asyncio.to_thread(files.is_pinned, record.job_id)}
-        ids = [record.job_id for record in ended if record.job_id not in pinned]
+        ids = [record.job_id for record in ended if record.has_expired(moment)]
         await asyncio.to_thread(ledger.bury, ids)
         for job_id in ids:
             await asyncio.to_thread(files.drop_job, job_id)
         await jobs.forget(ids)
         expired += len(ids)
-        kept += len(pinned)
+        kept += len(ended) - len(ids)
     return expired
 
 
@@ -70,7 +70,10 @@ async def _drop_raw(jobs: JobEngine, files: JobFiles, cutoff: datetime) -> int:
     for job_id in await asyncio.to_thread(files.list_raw_before, cutoff):
         record = await jobs.read(job_id)
         # A job that waits that long still needs its upload; a folder without a job is a leftover.
-        if record is None or not record.status.is_terminal or await asyncio.to_thread(files.is_pinned, job_id):
+        if record is None or not record.status.is_terminal or record.expires_at is None:
+            continue
+        unpinned_at = await asyncio.to_thread(files.unpinned_at, job_id)
+        if unpinned_at is not None and unpinned_at >= cutoff:
             continue
         await asyncio.to_thread(files.drop_raw, job_id)
         dropped += 1

@@ -101,3 +101,7 @@ class JobRecord:
     progress: Progress
     failure: Failure | None = None
     result: ResultMetadata | None = None
+
+    def has_expired(self, now: datetime) -> bool:
+        """Its retention is over, whether or not a sweep has come by. A job that has not ended never expires."""
+        return self.status.is_terminal and self.expires_at is not None and self.expires_at <= now

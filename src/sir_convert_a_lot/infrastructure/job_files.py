@@ -7,6 +7,7 @@
                   logs/run.log
                   manifest.json
                   pinned                there while the job is pinned
+                  unpinned              left by the last unpin; its time is that moment
 
 Owns names, moves and deletions; every move is a rename on one filesystem, so a reader sees a file whole or not at all.
 Refuses to know job state: the manifest is a copy for people, written from the engine's record and never read back.
@@ -18,7 +19,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -80,10 +81,20 @@ class StoredFiles:
     def is_pinned(self, job_id: str) -> bool:
         return (self._jobs / job_id / "pinned").exists()
 
+    def unpinned_at(self, job_id: str) -> datetime | None:
+        try:
+            return datetime.fromtimestamp((self._jobs / job_id / "unpinned").stat().st_mtime, UTC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def set_pinned(self, job_id: str, pinned: bool) -> None:
         mark = self._jobs / job_id / "pinned"
         try:
-            mark.touch() if pinned else mark.unlink(missing_ok=True)
+            if pinned:
+                mark.touch()
+            elif mark.exists():
+                os.utime(mark)
+                mark.replace(mark.with_name("unpinned"))
         except OSError as error:
             raise _unavailable(error) from error
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from sir_convert_a_lot.application.jobs import Jobs
 from sir_convert_a_lot.application.retain import RetentionPeriods, Swept, sweep
-from sir_convert_a_lot.domain.errors import JobExpired, JobNotFound
+from sir_convert_a_lot.domain.errors import InternalError, JobExpired, JobNotFound
 
 PERIODS = RetentionPeriods(raw=timedelta(days=1), artifacts=timedelta(days=7))
 
@@ -74,5 +75,69 @@ def test_folders_of_jobs_that_never_became_durable_are_removed(start: Any, tmp_p
             assert await sweep_in(client, timedelta(0)) == Swept(0, 0, 1)
             assert not orphan.exists()
             await client.jobs.find_markdown(kept.job_id)
+
+    asyncio.run(scenario())
+
+
+def test_a_job_past_its_time_has_expired_for_every_reader_before_any_sweep(start: Any) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            plain = await client.end_of(await client.submit("ok"))
+            pinned = await client.end_of(await client.submit("ok", pin=True))
+            service = client.service
+            later = Jobs(
+                service.jobs._jobs, service.files, service.jobs._ledger, lambda: plain.expires_at + timedelta(seconds=1)
+            )
+            for ask in (later.read, later.find_markdown, later.cancel, lambda job_id: later.set_pinned(job_id, True)):
+                with pytest.raises(JobExpired):
+                    await ask(plain.job_id)
+            assert [record.job_id for record in (await later.list_jobs(None, 10, None)).records] == [pinned.job_id]
+            assert not service.files.is_pinned(plain.job_id)
+
+    asyncio.run(scenario())
+
+
+def test_a_buried_job_has_expired_though_its_record_is_still_there(start: Any) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            ended = [await client.end_of(await client.submit("ok")) for _ in range(2)]
+            buried, robbed = (record.job_id for record in ended)
+            client.service.jobs._ledger.bury([buried])
+            for job_id in (buried, robbed):
+                client.service.files.drop_job(job_id)
+            with pytest.raises(JobExpired):
+                await client.jobs.find_markdown(buried)
+            with pytest.raises(InternalError):  # nobody let this one expire, so its loss is a fault
+                await client.jobs.find_markdown(robbed)
+
+    asyncio.run(scenario())
+
+
+def test_the_time_of_a_job_that_was_unpinned_begins_at_that_moment(start: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            record = await client.end_of(await client.submit("ok", pin=True))
+            unpinned = await client.jobs.set_pinned(record.job_id, False)
+            again = await client.jobs.set_pinned(record.job_id, False)
+            assert again.expires_at == unpinned.expires_at
+            # As if it had been unpinned 30 days after its end.
+            mark = tmp_path / "root" / "jobs" / record.job_id / "unpinned"
+            moment = datetime.now(UTC) + timedelta(days=30)
+            os.utime(mark, (moment.timestamp(), moment.timestamp()))
+            late = await client.jobs.read(record.job_id)
+            assert abs(late.expires_at - (moment + timedelta(days=7))) < timedelta(seconds=1)
+            assert await sweep_in(client, timedelta(days=30, hours=23)) == Swept(0, 0, 0)
+            assert await sweep_in(client, timedelta(days=32)) == Swept(0, 1, 0)
+            assert await sweep_in(client, timedelta(days=36)) == Swept(0, 0, 0)
+            assert await sweep_in(client, timedelta(days=38)) == Swept(1, 0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_unpinning_a_job_that_never_was_pinned_gives_it_no_more_time(start: Any) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            record = await client.end_of(await client.submit("ok"))
+            assert (await client.jobs.set_pinned(record.job_id, False)).expires_at == record.expires_at
 
     asyncio.run(scenario())

@@ -186,8 +186,14 @@ class DbosJobEngine:
         await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record))
 
     def _describe(self, row: WorkflowStatus) -> JobRecord:
-        now = self._execution.look_at(row.workflow_id)
-        return describe_job(row, now, is_pinned=self._files.is_pinned(row.workflow_id), keeps=self._keeps)
+        job_id = row.workflow_id
+        return describe_job(
+            row,
+            self._execution.look_at(job_id),
+            is_pinned=self._files.is_pinned(job_id),
+            unpinned_at=self._files.unpinned_at(job_id),
+            keeps=self._keeps,
+        )
 
 
 def _differs(record: JobRecord, seen: JobRecord) -> bool:

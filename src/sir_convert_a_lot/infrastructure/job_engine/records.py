@@ -43,8 +43,10 @@ class Now:
     queued_ahead: int
 
 
-def describe_job(row: WorkflowStatus, now: Now, *, is_pinned: bool, keeps: timedelta) -> JobRecord:
-    """`row` was loaded with its input and output."""
+def describe_job(
+    row: WorkflowStatus, now: Now, *, is_pinned: bool, unpinned_at: datetime | None, keeps: timedelta
+) -> JobRecord:
+    """`row` was loaded with its input and output. A job is kept for `keeps` from its end, or from its last unpin."""
     request = request_of(row)
     output: Json = row.output or {}
     status = STATUSES[row.status]
@@ -52,6 +54,7 @@ def describe_job(row: WorkflowStatus, now: Now, *, is_pinned: bool, keeps: timed
         status = JobStatus.QUEUED
     failure = _read_failure(row) if status is JobStatus.FAILED else None
     ended_at = _moment(row.completed_at) or _moment(row.updated_at) if status.is_terminal else None
+    kept_from = max(filter(None, (ended_at or request.created_at, unpinned_at)))
     updated_at = max(filter(None, (request.created_at, _moment(row.updated_at), now.updated_at)))
     return JobRecord(
         job_id=row.workflow_id,
@@ -59,7 +62,7 @@ def describe_job(row: WorkflowStatus, now: Now, *, is_pinned: bool, keeps: timed
         spec=request.spec,
         created_at=request.created_at,
         updated_at=updated_at,
-        expires_at=None if is_pinned else (ended_at or request.created_at) + keeps,
+        expires_at=None if is_pinned else kept_from + keeps,
         attempt=row.recovery_attempts or 0,
         progress=_describe_progress(row, status, request.pages_total, now),
         failure=failure,
