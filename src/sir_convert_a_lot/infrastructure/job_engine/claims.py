@@ -38,6 +38,8 @@ def claim_next(queue: Queue, running: int) -> tuple[set[str], set[str]]:
     given_up: set[str] = set()
     for status in database.get_workflow_statuses(ids):
         job_id = status["workflow_uuid"]
+        if status["status"] != "PENDING":  # canceled between the claim and here: there is nothing to start
+            continue
         try:
             execute_dequeued_workflow(dbos, status, owner)
             started.add(job_id)

@@ -25,6 +25,8 @@ WORKFLOW = "convert_job"
 QUEUE = "convert"
 # The dispatcher is told of every job; looking unasked picks up what DBOS's recovery puts back into the queue.
 LOOK_EVERY_S = 1.0
+# A started workflow comes to its step within milliseconds, or not at all when it was canceled just then.
+ARRIVAL_LIMIT_S = 5.0
 # A job that was running at that many deaths of the service may be what killed it: from then on jobs run one at a time,
 # so that it takes no other down with it, until it ended.
 SUSPECT_AFTER_STARTS = 2
@@ -42,7 +44,9 @@ class Dispatcher:
         self._claimed: set[str] = set()  # taken off the queue, and not yet done with their worker
         self._at_work: set[str] = set()  # those of them that came to their step
         self._released: set[str] = set()  # done with their worker while a claim was under way
+        self._changed = asyncio.Event()  # a claimed job came to its step, or ended
         self._task: asyncio.Task[None] | None = None
+        self._claiming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """After DBOS was launched. Jobs of an earlier run wait again, in their order."""
@@ -56,9 +60,20 @@ class Dispatcher:
         self.poke()
 
     async def stop(self) -> None:
+        """Start nothing more. A claim under way is let finish, and its jobs come to their step.
+
+        Otherwise they would begin while the engine goes away under them, and be recorded as failed.
+        """
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        if self._claiming is not None:
+            await asyncio.gather(self._claiming, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ARRIVAL_LIMIT_S):
+                while self._claimed - self._at_work:
+                    self._changed.clear()
+                    await self._changed.wait()
 
     @property
     def is_running(self) -> bool:
@@ -88,12 +103,14 @@ class Dispatcher:
         """The job came to its step."""
         self._claimed.add(job_id)
         self._at_work.add(job_id)
+        self._changed.set()
 
     def release(self, job_id: str) -> None:
         """The job is done with its worker, or never needed one."""
         self._at_work.discard(job_id)
         self._claimed.discard(job_id)
         self._released.add(job_id)
+        self._changed.set()
         if self._waiting:  # else there is nothing to look for, and a look costs the next write its turn
             self.poke()
 
@@ -114,7 +131,8 @@ class Dispatcher:
             try:
                 if is_look_around:
                     await self._release_lost()
-                await self._claim(queue)
+                self._claiming = asyncio.create_task(self._claim(queue))
+                await asyncio.shield(self._claiming)
             except (SQLAlchemyError, dbos_error.DBOSException):
                 logger.exception("could not take the next job, trying again soon")
 

@@ -18,6 +18,7 @@ from typing import Any
 from dbos import DBOS, PortableWorkflowError
 
 from sir_convert_a_lot.application.ports import JobRequest
+from sir_convert_a_lot.domain.errors import SirConvertError
 from sir_convert_a_lot.domain.job import JobStage, Progress
 from sir_convert_a_lot.infrastructure.job_engine.attempt import Attempts
 from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
@@ -113,9 +114,15 @@ class Execution:
         self.dispatcher.end(job_id)
         self._changes.announce(job_id)
         if self.settle is not None:
-            chore = asyncio.ensure_future(self.settle(job_id))
+            chore = asyncio.ensure_future(self._settle(job_id, self.settle))
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)
+
+    async def _settle(self, job_id: str, settle: Callable[[str], Awaitable[None]]) -> None:
+        try:
+            await settle(job_id)
+        except SirConvertError as error:
+            logger.warning("job %s has no manifest yet, the next start writes it: %s", job_id, error.message)
 
     async def _convert(self, stored: Json) -> Json:
         """The step. Its result is JSON: `ok` with `result`, or not `ok` with `failure`; and the pages it came to."""
@@ -125,7 +132,7 @@ class Execution:
         try:
             async with self._pool.slot() as slot:
                 if self._is_closing:
-                    await asyncio.Event().wait()  # until `close` cancels this task
+                    raise asyncio.CancelledError  # as `close` does with those that run: nothing is recorded
                 return await self._convert_in(slot, read_request(stored))
         finally:
             del self._steps[job_id]
