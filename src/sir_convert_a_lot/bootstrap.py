@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +57,10 @@ class LocalResult:
 
     markdown: str
     metadata: ResultMetadata
+
+
+# Takes the PDF, its spec and who wants to know of progress.
+ConvertLocal = Callable[["Path", "JobSpec", "ReportProgress"], Awaitable[LocalResult]]
 
 
 @asynccontextmanager
@@ -107,37 +111,56 @@ def probe_gpu() -> ProbeSnapshot:
     return probe()
 
 
-def convert_local(pdf: Path, spec: JobSpec, *, report: ReportProgress, settings: Settings | None = None) -> LocalResult:
-    """Convert one PDF in this process, under the same policy and checks as the service. Blocking.
+@asynccontextmanager
+async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[ConvertLocal]:
+    """What converts PDFs without a service: in one worker process, kept between documents, under the policy, the checks
+    and the limits of the service. Give it one document at a time; the worker is dead on leaving.
 
-    Raises what admission raises (`ValidationError`, `GpuNotAvailable`, `PdfUnreadable`) and what a conversion raises.
+    It raises what admission raises (`ValidationError`, `GpuNotAvailable`) and what a job fails with. Cancelled, it
+    leaves nothing behind.
     """
-    from sir_convert_a_lot.application.convert import ConversionOrder, convert_document
-    from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, check_conflict, decide
-    from sir_convert_a_lot.domain.job_spec import AccelerationPolicy
-    from sir_convert_a_lot.infrastructure.engines.installed import installed_engines, load_engine
-    from sir_convert_a_lot.infrastructure.markdown.normalise import normalise
+    from sir_convert_a_lot.application.place import place
+    from sir_convert_a_lot.domain.acceleration_policy import check_conflict
+    from sir_convert_a_lot.domain.job import JobStage
+    from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
+    from sir_convert_a_lot.infrastructure.local_conversion import convert_alone
 
-    settings = settings or Settings()
-    check_conflict(spec)
-    policy = spec.execution.acceleration_policy
-    snapshot = None if policy is AccelerationPolicy.CPU_ONLY else probe_gpu()
-    decision = decide(
-        policy, spec.conversion.backend_strategy, snapshot, _read_rules(settings), frozenset(installed_engines())
+    pool = _build_pool(settings, work, workers=1)
+    probe = CachedProbe(ttl_s=settings.probe_ttl_s)
+    rules, installed = _read_rules(settings), frozenset(installed_engines())
+
+    async def convert(pdf: Path, spec: JobSpec, report: ReportProgress) -> LocalResult:
+        check_conflict(spec)
+        placement = await place(spec, probe, rules, installed)
+        order = {
+            "pdf": str(pdf),
+            "spec": spec.model_dump(mode="json"),
+            **asdict(placement),
+            "max_pages": settings.max_pages,
+            "max_page_pixels": settings.max_page_pixels,
+        }
+        timeout_s = spec.execution.document_timeout_seconds
+        markdown, metadata = await convert_alone(
+            pool, order, timeout_s, lambda now: report(JobStage(now.stage), now.pages_processed, now.pages_total)
+        )
+        return LocalResult(markdown, metadata)
+
+    try:
+        yield convert
+    finally:
+        await pool.close()
+
+
+def _build_pool(settings: Settings, work: str, *, workers: int) -> WorkerPool:
+    from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
+
+    return WorkerPool(
+        work,
+        workers=workers,
+        max_jobs=settings.worker_max_jobs,
+        memory_limit_bytes=settings.worker_memory_limit_bytes,
     )
-    if isinstance(decision, Refuse):
-        raise decision.error
-    device, warnings = (decision.device, ()) if isinstance(decision, RunOnGpu) else ("cpu", decision.warnings)
-    order = ConversionOrder(
-        spec=spec,
-        device=device,
-        probe_id=snapshot.probe_id if snapshot else None,
-        warnings=warnings,
-        max_pages=settings.max_pages,
-        max_page_pixels=settings.max_page_pixels,
-    )
-    conversion = convert_document(pdf, order, load_engine(decision.engine), normalise, report)
-    return LocalResult(conversion.markdown, conversion.metadata)
 
 
 def _read_rules(settings: Settings) -> ServerRules:
@@ -170,15 +193,9 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
     from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
     from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
     from sir_convert_a_lot.infrastructure.job_engine.execution import Execution
-    from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
 
     settings = parts.settings
-    pool = WorkerPool(
-        work,
-        workers=settings.workers,
-        max_jobs=settings.worker_max_jobs,
-        memory_limit_bytes=settings.worker_memory_limit_bytes,
-    )
+    pool = _build_pool(settings, work, workers=settings.workers)
     attempts = Attempts(
         files=parts.files,
         check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),

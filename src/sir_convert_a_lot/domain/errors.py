@@ -222,3 +222,11 @@ class PartialConversion(JobFailure):
 class InternalError(SirConvertError):
     code = "internal_error"
     http_status = 500
+
+
+# For whoever reads an error back from a wire: the class of each code.
+ERRORS_BY_CODE: dict[str, type[SirConvertError]] = {
+    kind.code: kind
+    for kind in list(vars().values())
+    if isinstance(kind, type) and issubclass(kind, SirConvertError) and "code" in vars(kind)
+}

@@ -5,11 +5,14 @@ Owns flag names, their variables, their help and their defaults.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -31,6 +34,8 @@ from sir_convert_a_lot.interfaces.cli.talk import UsageMistake
 
 if TYPE_CHECKING:
     from sir_convert_a_lot.interfaces.client.service import ServiceClient
+
+T = TypeVar("T")
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="SOURCE...", help="PDF files and folders of PDF files.", show_default=False)
@@ -99,22 +104,49 @@ class Wish:
         )
 
 
-def wish_of(
+def make_wish(
     *,
-    policy: AccelerationPolicy,
-    backend: BackendStrategy,
-    ocr: OcrMode,
-    tables: TableMode,
-    tidy: Normalize,
-    urgency: Priority,
-    document_timeout_s: int,
-    pin: bool,
+    acceleration_policy: Policy = AccelerationPolicy.GPU_REQUIRED,
+    backend_strategy: Backend = BackendStrategy.AUTO,
+    ocr_mode: Ocr = OcrMode.AUTO,
+    table_mode: Tables = TableMode.FAST,
+    normalize: Tidy = Normalize.STANDARD,
+    priority: Urgency = Priority.NORMAL,
+    document_timeout_seconds: DocumentTimeout = 1800,
+    pin: Pin = False,
 ) -> Wish:
+    """The options of a job spec, under the names of their flags."""
     return Wish(
-        Conversion(backend_strategy=backend, ocr_mode=ocr, table_mode=tables, normalize=tidy),
-        Execution(acceleration_policy=policy, priority=urgency, document_timeout_seconds=document_timeout_s),
+        Conversion(backend_strategy=backend_strategy, ocr_mode=ocr_mode, table_mode=table_mode, normalize=normalize),
+        Execution(
+            acceleration_policy=acceleration_policy,
+            priority=priority,
+            document_timeout_seconds=document_timeout_seconds,
+        ),
         Retention(pin=pin),
     )
+
+
+def takes_wish(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command with the parameter `wish` the options that make one, in that parameter's place.
+
+    Typer reads options from a signature, so the new one is written down in full: that of `command`, with the parameters
+    of `make_wish` for `wish`.
+    """
+    asked = inspect.signature(make_wish, eval_str=True).parameters
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += asked.values() if parameter.name == "wish" else [parameter]
+
+    @functools.wraps(command)
+    def with_options(*positional: Any, **named: Any) -> T:
+        wish = make_wish(**{name: named.pop(name) for name in asked if name in named})
+        return command(*positional, wish=wish, **named)
+
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
 def connect(service_url: str, api_key: str | None, stop: threading.Event | None = None) -> ServiceClient:

@@ -87,6 +87,7 @@ def explain(error: SirConvertError) -> list[str]:
         lines.append(f"  field:    {details['field']} ({details.get('reason', 'not allowed')})")
     if not details.get("remediation") and error.code in NEXT_STEPS:
         lines.append(f"  remedy:   {NEXT_STEPS[error.code]}")
+    lines += [f"  log:      {line}" for line in details.get("log") or ()]
     if details.get("correlation_id"):
         lines.append(f"  log:      look for {details['correlation_id']}")
     return lines

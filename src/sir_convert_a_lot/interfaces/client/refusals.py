@@ -7,19 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sir_convert_a_lot.domain import errors
-from sir_convert_a_lot.domain.errors import ExitCode, ServiceUnavailable, SirConvertError
+from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, ExitCode, ServiceUnavailable, SirConvertError
 
 if TYPE_CHECKING:
     import httpx
 
 SHA256_MISMATCH = "sha256_mismatch"  # `details.reason` when a download is not what its result promised
-
-ERRORS_BY_CODE: dict[str, type[SirConvertError]] = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, SirConvertError) and "code" in vars(kind)
-}
 
 
 class UnrecognisedAnswer(SirConvertError):

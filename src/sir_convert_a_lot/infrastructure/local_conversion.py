@@ -1,0 +1,49 @@
+"""One document through a worker without a job engine: a folder that is gone afterwards, and the worker's own limits.
+
+Owns the folder and the way back from the worker's JSON. Keeps nothing: there is no job, so nothing can be asked later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, InternalError, SirConvertError
+from sir_convert_a_lot.domain.job import ResultMetadata
+from sir_convert_a_lot.infrastructure.job_engine.wire import read_failure, read_result
+from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
+from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone
+
+LOG_LINES = 40  # of a worker's log, kept for an error that is to be reported: a trace is about 20
+
+
+async def convert_alone(
+    pool: WorkerPool, order: dict[str, Any], timeout_s: float, report: Callable[[PagesDone], None]
+) -> tuple[str, ResultMetadata]:
+    """The Markdown and what the result says of itself. `order` is what `worker.convert_in_worker` takes.
+
+    Raises the worker's failure as the error of its code, and what `Slot.run` raises. Cancelled, the worker is dead and
+    the folder gone when it ends.
+    """
+    with TemporaryDirectory(prefix="sir-convert-a-lot-", ignore_cleanup_errors=True) as folder:
+        staging = Path(folder)
+        async with pool.slot() as slot:
+            outcome = await slot.run(order, staging, timeout_s, report)
+        if not outcome["ok"]:
+            raise _error_of(outcome["failure"], staging)
+        markdown = await asyncio.to_thread((staging / "artifacts" / "output.md").read_bytes)
+        return markdown.decode("utf-8"), read_result(outcome["result"])
+
+
+def _error_of(stored: dict[str, Any], staging: Path) -> SirConvertError:
+    """A bug takes the end of the worker's log along: it is the one thing to report, and its folder goes."""
+    failure = read_failure(stored)
+    kind = ERRORS_BY_CODE.get(failure.code, InternalError)
+    details = failure.details
+    if issubclass(kind, InternalError):
+        log = (staging / "logs" / "run.log").read_text("utf-8", "replace").splitlines()
+        details = details | {"log": log[-LOG_LINES:]}
+    return kind(failure.message, details=details)
