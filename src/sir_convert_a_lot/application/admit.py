@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from sir_convert_a_lot.application.place import place
 from sir_convert_a_lot.application.ports import (
     GpuProbe,
     IdempotencyEntry,
@@ -27,10 +28,10 @@ from sir_convert_a_lot.application.ports import (
     JobRequest,
     PdfInspector,
 )
-from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, check_conflict, decide
+from sir_convert_a_lot.domain.acceleration_policy import ServerRules, check_conflict
 from sir_convert_a_lot.domain.errors import IdempotencyKeyReused, PdfUnreadable, RateLimited, ServiceUnavailable
 from sir_convert_a_lot.domain.job import JobRecord
-from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, JobSpec, request_fingerprint
+from sir_convert_a_lot.domain.job_spec import JobSpec, request_fingerprint
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,26 +140,20 @@ class Admission:
         return record
 
     async def _decide(self, submission: Submission) -> JobRequest:
-        spec = submission.spec
-        policy = spec.execution.acceleration_policy
-        snapshot = None if policy is AccelerationPolicy.CPU_ONLY else await self._probe.current()
-        decision = decide(policy, spec.conversion.backend_strategy, snapshot, self._rules, self._installed)
-        if isinstance(decision, Refuse):
-            raise decision.error
-        device, warnings = (decision.device, ()) if isinstance(decision, RunOnGpu) else ("cpu", decision.warnings)
+        placement = await place(submission.spec, self._probe, self._rules, self._installed)
         return JobRequest(
             job_id=self._new_job_id(),
-            spec=spec,
+            spec=submission.spec,
             pdf_sha256=submission.pdf_sha256,
             size_bytes=submission.size_bytes,
             pages_total=None,
-            engine=decision.engine,
-            device=device,
-            probe_id=snapshot.probe_id if snapshot else None,
+            engine=placement.engine,
+            device=placement.device,
+            probe_id=placement.probe_id,
             created_at=self._now(),
             correlation_id=submission.correlation_id,
             owner=submission.scope.owner,
-            warnings=warnings,
+            warnings=placement.warnings,
         )
 
     async def _inspect(self, request: JobRequest, upload: Path) -> JobRequest:
