@@ -43,9 +43,11 @@ class Reading(NamedTuple):
 
 def read_pypdfium2(path: str) -> Reading:
     """Every character through pdfium's text page, every path object through its page objects."""
+    from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Word
     from sir_convert_a_lot.infrastructure.engines.builtin.parsing import PdfFile, parse_page
 
-    words, lines = [], 0
+    words: list[Word] = []
+    lines = 0
     with PdfFile(Path(path), max_pages=100_000) as document:
         pages = document.page_count
         for index in range(pages):
@@ -57,7 +59,7 @@ def read_pypdfium2(path: str) -> Reading:
     return Reading(
         pages,
         sum(len(word.text) for word in words),
-        boxes=any(word.box.width > 0 for word in words),
+        boxes=any(word.box.width > 0.0 for word in words),
         font_names=any(word.font.name for word in words),
         sizes=any(word.font.size_pt > 0 for word in words),
         lines=lines,
@@ -161,7 +163,8 @@ def installed_size(distribution: str, *, with_needs: bool) -> int:
 def licence_of(distribution: str) -> str:
     """What the package says its licence is, as it says it."""
     about = metadata.metadata(distribution)
-    text = str(about.get("License-Expression") or about.get("License") or "not said").strip().splitlines()[0]
+    said = about["License-Expression"] if "License-Expression" in about else about["License"]
+    text = str(said or "not said").strip().splitlines()[0]
     return text[:40]
 
 
@@ -180,7 +183,7 @@ def measure(parser: str, pdfs: list[Path], cut: Path) -> list[str]:
     pages = sum(result["pages"] for result in read)
     outcomes = Counter(result["outcome"] for result in results)
     half = read_apart(parser, cut)
-    told = half.get("characters", half.get("detail", "").split(".")[-1])
+    told = half.get("characters", re.sub(r"^[\w.]*\.(?=\w+:)", "", half.get("detail", "")))
     tells = [name for name in ("boxes", "font_names", "sizes", "lines") if any(result[name] for result in read)]
     return [
         metadata.version(parser),
