@@ -243,13 +243,13 @@ def test_a_service_can_be_stopped_at_once_after_its_start(start: Any, processes:
 
 def test_jobs_that_begin_while_the_service_stops_are_run_at_the_next_start(start: Any) -> None:
     async def scenario() -> None:
-        records = []
-        for turns in range(6):
-            async with start(workers=2, max_recovery_attempts=50) as client:
-                records += [await client.submit("ok") for _ in range(4)]
+        async with start(workers=2, max_recovery_attempts=50) as client:
+            records = [await client.submit("sleep-0.3") for _ in range(3)]
+        for turns in range(8):
+            async with start(workers=2, max_recovery_attempts=50):
                 await asyncio.sleep(turns / 500)
         async with start(workers=2, max_recovery_attempts=50) as client:
-            ended = [await client.end_of(record) for record in records]
+            ended = [await client.end_of(await client.jobs.read(record.job_id)) for record in records]
             assert {record.status for record in ended} == {JobStatus.SUCCEEDED}
 
     asyncio.run(scenario())
