@@ -69,6 +69,9 @@ class FailingEngine:
     async def count_queued(self) -> int:
         return 0
 
+    def on_end(self, tell: Callable[[JobRecord], None]) -> None:
+        return None
+
     async def list_ended_before(self, moment: datetime, limit: int, offset: int = 0) -> list[JobRecord]:
         raise self._error
 

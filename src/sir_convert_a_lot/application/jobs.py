@@ -62,6 +62,10 @@ class Jobs:
         """Jobs that wait for a worker."""
         return await self._jobs.count_queued()
 
+    def on_end(self, tell: Callable[[JobRecord], None]) -> None:
+        """Call `tell` with the record of each job that ends from now on, once each. It must be quick and not raise."""
+        self._jobs.on_end(tell)
+
     async def wait_for_change(self, seen: JobRecord, timeout_s: float) -> JobRecord:
         """The record once status, stage or pages differ from `seen`, or after `timeout_s` as it is."""
         return await self._known(seen.job_id, await self._jobs.wait_for_change(seen, timeout_s))

@@ -6,7 +6,7 @@ it from where, and what a second call does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,10 @@ class JobEngine(Protocol):
 
     async def count_queued(self) -> int:
         """Jobs that wait for a worker."""
+        ...
+
+    def on_end(self, tell: Callable[[JobRecord], None]) -> None:
+        """Call `tell`, from the event loop, with the record of each job whose end is recorded from now on, once."""
         ...
 
     async def list_ended_before(self, moment: datetime, limit: int, offset: int = 0) -> Sequence[JobRecord]:

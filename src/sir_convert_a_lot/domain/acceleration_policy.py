@@ -22,6 +22,8 @@ from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrateg
 # Engines that have no GPU code at all; every other engine can use the GPU.
 CPU_ENGINES = frozenset({BackendStrategy.BUILTIN, BackendStrategy.PYMUPDF})
 
+CPU_LOCKED = "cpu_execution_locked"  # `details.reason` of what only the GPU lock refuses
+
 ASK_FOR_THE_GPU = Remedy("Ask for `acceleration_policy: gpu_required`")
 LIFT_THE_LOCK = Remedy("Or switch the server's GPU lock off, if this service is meant to convert on the CPU")
 LIFT_THE_BAN = (
@@ -273,6 +275,6 @@ def _refuse_cpu(engine: str, details: dict[str, Any], rules: ServerRules) -> Gpu
     remediation = [*details["remediation"], LIFT_THE_LOCK.sentence]
     return GpuNotAvailable(
         f"This request would run on the CPU with `{engine}`, and this server's GPU lock allows no work on the CPU.",
-        details=details | {"reason": "cpu_execution_locked", "backend": engine, "remediation": remediation},
+        details=details | {"reason": CPU_LOCKED, "backend": engine, "remediation": remediation},
         retry_after_s=rules.retry_after_s,
     )

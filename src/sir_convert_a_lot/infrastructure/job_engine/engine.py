@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -39,6 +40,8 @@ PRIORITIES = {Priority.HIGH: 10, Priority.NORMAL: 100}
 DATABASE_LIMIT_S = 10.0
 # A kill cuts off at most what ran at that moment, and that is among the newest jobs.
 SETTLE_LAST = 500
+# Two callers may settle one end, within moments of each other: a cancellation does, and the end of its workflow.
+REMEMBERED_ENDS = 1000
 # Waiters are woken in process; this is for a change that no announcement told of.
 LOOK_AGAIN_S = 1.0
 
@@ -51,6 +54,8 @@ class DbosJobEngine:
         self._execution = execution
         self._changes = changes
         self._keeps = keeps
+        self._end_listeners: list[Callable[[JobRecord], None]] = []
+        self._told_ends: deque[str] = deque(maxlen=REMEMBERED_ENDS)
         execution.settle = self._settle
 
     async def submit(self, request: JobRequest) -> None:
@@ -112,6 +117,9 @@ class DbosJobEngine:
 
     async def count_queued(self) -> int:
         return self._execution.dispatcher.count_waiting()
+
+    def on_end(self, tell: Callable[[JobRecord], None]) -> None:
+        self._end_listeners.append(tell)
 
     async def list_ended_before(self, moment: datetime, limit: int, offset: int = 0) -> Sequence[JobRecord]:
         async with _database():
@@ -181,9 +189,17 @@ class DbosJobEngine:
         record = await self.read(job_id)
         if record is None or not record.status.is_terminal:
             return
+        self._tell_end(record)
         if record.status is JobStatus.CANCELED:
             await asyncio.to_thread(self._files.drop_artifacts, job_id)
         await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record))
+
+    def _tell_end(self, record: JobRecord) -> None:
+        if record.job_id in self._told_ends:
+            return
+        self._told_ends.append(record.job_id)
+        for tell in self._end_listeners:
+            tell(record)
 
     def _describe(self, row: WorkflowStatus) -> JobRecord:
         job_id = row.workflow_id

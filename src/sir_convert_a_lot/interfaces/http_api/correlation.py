@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
+from sir_convert_a_lot.interfaces.http_api.head_as_get import asked_method
 from sir_convert_a_lot.interfaces.http_api.metrics import Metrics
 
 HEADER = "X-Correlation-ID"
@@ -64,11 +65,12 @@ class CorrelationMiddleware:
     def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
         route: Any = scope.get("route")
         template = getattr(route, "path", "unmatched")
-        self._metrics.count_request(scope["method"], template, status, duration_s)
+        method = asked_method(scope)
+        self._metrics.count_request(method, template, status, duration_s)
         write = log.debug if scope["path"] in QUIET_PATHS else log.info
         write(
             "request",
-            method=scope["method"],
+            method=method,
             path=scope["path"],
             status=status,  # 0: the client went away before an answer
             duration_ms=round(duration_s * 1000, 1),

@@ -62,7 +62,7 @@ def install_error_answers(app: FastAPI) -> None:
 
 async def _answer_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SirConvertError)  # noqa: S101 - registered for this type alone
-    request.app.state.context.metrics.count_refusal(error.code, error.details.get("cause"))
+    request.app.state.context.metrics.count_refusal(error)
     if error.status >= 500:
         log.warning("refused", code=error.code, message=error.message, details=error.details)
     else:
@@ -99,7 +99,7 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
             details={"reason": "unknown_route" if error.status_code == 404 else "bad_request"},
             http_status=error.status_code,
         )
-    request.app.state.context.metrics.count_refusal(refusal.code, None)
+    request.app.state.context.metrics.count_refusal(refusal)
     return answer_error(refusal, headers)
 
 

@@ -1,4 +1,4 @@
-"""What `/metrics` says: requests, refusals by cause, jobs admitted, queued and running, the GPU probe's state.
+"""What `/metrics` says: requests, refusals by cause, jobs from admission to end, stage times, the GPU probe's state.
 
 Owns names and labels. Labels have few values (routes, codes, causes), never ids or file names. Every service has a
 registry of its own.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from sir_convert_a_lot.domain.acceleration_policy import Readiness
+from sir_convert_a_lot.domain.acceleration_policy import CPU_LOCKED, Readiness
+from sir_convert_a_lot.domain.errors import SirConvertError
+from sir_convert_a_lot.domain.job import JobRecord
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,12 +37,24 @@ class Metrics:
         )
         self._refusals = Counter(
             f"{PREFIX}_refusals",
-            "Refused requests by error code and GPU cause",
+            "Refused requests by error code and, for gpu_not_available, cause (or cpu_execution_locked)",
             ["code", "cause"],
             registry=self._registry,
         )
         self._admitted = Counter(
             f"{PREFIX}_jobs_admitted", "Jobs admitted; replays are not counted", ["policy"], registry=self._registry
+        )
+        self._ended = Counter(
+            f"{PREFIX}_jobs_ended",
+            "Jobs that ended since the start, by status and failure code",
+            ["status", "code"],
+            registry=self._registry,
+        )
+        self._stage_s = Counter(
+            f"{PREFIX}_stage_seconds",
+            "Wall time of the stages of succeeded jobs, by the device that was seen to do them",
+            ["stage", "device"],
+            registry=self._registry,
         )
         self._jobs = Gauge(f"{PREFIX}_jobs", "Live jobs by state: queued, running", ["status"], registry=self._registry)
         self._gpu = Gauge(
@@ -53,11 +67,20 @@ class Metrics:
         self._requests.labels(known, route, str(status)).inc()
         self._durations.labels(route).observe(duration_s)
 
-    def count_refusal(self, code: str, cause: str | None) -> None:
-        self._refusals.labels(code, cause or "").inc()
+    def count_refusal(self, error: SirConvertError) -> None:
+        is_locked = error.details.get("reason") == CPU_LOCKED
+        cause = CPU_LOCKED if is_locked else error.details.get("cause")
+        self._refusals.labels(error.code, cause or "").inc()
 
     def count_admission(self, policy: AccelerationPolicy) -> None:
         self._admitted.labels(policy.value).inc()
+
+    def count_end(self, record: JobRecord) -> None:
+        """Called once for each job that ended."""
+        self._ended.labels(record.status.value, record.failure.code if record.failure else "").inc()
+        for stage in record.result.execution["stages"] if record.result else ():
+            device = str(stage["device_used"]).partition(":")[0]  # cuda:1 and cuda:0 are one label
+            self._stage_s.labels(stage["stage"], device).inc(stage["wall_ms"] / 1000)
 
     def note_jobs(self, *, queued: int, running: int) -> None:
         self._jobs.labels("queued").set(queued)
