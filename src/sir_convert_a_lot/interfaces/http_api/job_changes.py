@@ -29,23 +29,17 @@ async def cancel_job(context: Context, job_id: JobId) -> Response:
     return answer(write_job_body(canceled.record), 200 if canceled.was_canceled_before else 202)
 
 
-@router.post(
-    f"{JOBS_PATH}/{{job_id}}/pin",
-    operation_id="pinJob",
-    summary="Keep a job's files until it is unpinned",
-    response_model=JobBody,
-    responses=document(404),
-)
-async def pin_job(context: Context, job_id: JobId) -> Response:
-    return answer(write_job_body(await context.jobs.set_pinned(job_id, True)))
+def _add_pin_route(action: str, summary: str, *, is_pinned: bool) -> None:
+    @router.post(
+        f"{JOBS_PATH}/{{job_id}}/{action}",
+        operation_id=f"{action}Job",
+        summary=summary,
+        response_model=JobBody,
+        responses=document(404),
+    )
+    async def set_pinned(context: Context, job_id: JobId) -> Response:
+        return answer(write_job_body(await context.jobs.set_pinned(job_id, is_pinned)))
 
 
-@router.post(
-    f"{JOBS_PATH}/{{job_id}}/unpin",
-    operation_id="unpinJob",
-    summary="Let a job's files expire again",
-    response_model=JobBody,
-    responses=document(404),
-)
-async def unpin_job(context: Context, job_id: JobId) -> Response:
-    return answer(write_job_body(await context.jobs.set_pinned(job_id, False)))
+_add_pin_route("pin", "Keep a job's files until it is unpinned", is_pinned=True)
+_add_pin_route("unpin", "Let a job's files expire, their time counted from now", is_pinned=False)

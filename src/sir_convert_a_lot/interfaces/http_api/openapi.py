@@ -17,7 +17,10 @@ CORRELATION_PARAMETER = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "description": f"Comes back on the answer and stands in every log line when it matches `{SANE.pattern}`",
+    "description": (
+        f"Comes back on the answer and stands in every log line when all of it matches `{SANE.pattern}`; anything else "
+        "is replaced by a new `corr_` and a ULID, without a refusal"
+    ),
     "schema": {"type": "string"},
 }
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
