@@ -96,7 +96,7 @@ def serving(root: Path) -> Iterator[Started]:
         [*command, "--storage-root", str(root), "--log-level", "error"], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    url = next(line for line in process.stderr if line.startswith("listening on ")).split()[-1]
+    url = next(told["url"] for line in process.stderr if (told := json.loads(line))["event"] == "listening")
     try:
         with httpx.Client(base_url=url, timeout=60) as client:
             yield Started(process, client, began)

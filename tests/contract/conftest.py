@@ -119,7 +119,7 @@ def start_service(root: Path, **settings: Any) -> LiveService:
     started = time.monotonic()
     with log.open("wb") as stderr:
         process = subprocess.Popen([sys.executable, "-m", "sir_convert_a_lot", "serve"], env=environment, stderr=stderr)
-    while (found := re.search(r"listening on (http://\S+)", log.read_text())) is None:
+    while (found := re.search(r'"url": "(http://[^"]+)", "event": "listening"', log.read_text())) is None:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() - started < START_LIMIT_S, log.read_text()
         time.sleep(0.01)

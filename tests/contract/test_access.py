@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_insecure_local_answers_without_a_key(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sir_convert_a_lot", "serve", "--insecure-local"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        url = next(line for line in process.stderr if b"listening on" in line).split()[-1].decode()
+        url = next(told["url"] for line in process.stderr if (told := json.loads(line))["event"] == "listening")
         assert httpx.get(f"{url}/v1/convert/jobs").json()["jobs"] == []
         process.terminate()
         process.stderr.read()

@@ -81,7 +81,7 @@ def stop_service(process: subprocess.Popen[bytes]) -> None:
 def wait_for_address(process: subprocess.Popen[bytes], root: Path) -> str:
     log, deadline = root / "service.log", time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if told := re.search(r"listening on (\S+)", log.read_text()):
+        if told := re.search(r'"url": "(\S+)", "event": "listening"', log.read_text()):
             return told[1]
         time.sleep(0.02)
     pytest.fail(f"the service did not start:\n{log.read_text()}")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 
 import structlog
@@ -22,6 +22,7 @@ from sir_convert_a_lot.interfaces.http_api.app import create_app
 from sir_convert_a_lot.interfaces.http_api.auth import Access
 from sir_convert_a_lot.interfaces.http_api.context import ApiContext
 from sir_convert_a_lot.interfaces.http_api.log_output import configure_logs
+from sir_convert_a_lot.interfaces.http_api.metrics import Metrics
 from sir_convert_a_lot.interfaces.http_api.rate_limits import RequestRates
 from sir_convert_a_lot.interfaces.http_api.upload import UploadLimits
 from sir_convert_a_lot.settings import LoadedSettings, Settings, SettingsError
@@ -32,6 +33,9 @@ KEEP_ALIVE_S = 30
 DRAIN_S = 10
 
 log = structlog.get_logger(__name__)
+# Whoever started the service with port 0 reads the address from this line, whatever the log level.
+ANNOUNCEMENTS = f"{__name__}.announcements"
+announcements = structlog.get_logger(ANNOUNCEMENTS)
 
 
 def serve(loaded: LoadedSettings) -> None:
@@ -41,6 +45,7 @@ def serve(loaded: LoadedSettings) -> None:
     check_access(loaded.settings)
     with listen(loaded.settings.host, loaded.settings.port) as listener:
         configure_logs(loaded.settings.log_level)
+        logging.getLogger(ANNOUNCEMENTS).setLevel(logging.INFO)
         asyncio.run(_serve(loaded, listener))
 
 
@@ -88,6 +93,8 @@ def build_context(service: Service, loaded: LoadedSettings) -> ApiContext:
     """The routes' view of the service."""
     settings = loaded.settings
     key = settings.api_key
+    metrics = Metrics()
+    service.jobs.on_end(metrics.count_end)
     return ApiContext(
         admission=service.admission,
         jobs=service.jobs,
@@ -102,6 +109,7 @@ def build_context(service: Service, loaded: LoadedSettings) -> ApiContext:
             reads=_effective_rate(loaded, "status_reads_per_minute"),
         ),
         is_healthy=service.is_healthy,
+        metrics=metrics,
     )
 
 
@@ -160,8 +168,7 @@ async def _answer_until(stop: asyncio.Event, context: ApiContext, listener: sock
 def _announce(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"listening on http://{shown}:{port}\n")
-    sys.stderr.flush()
+    announcements.info("listening", url=f"http://{shown}:{port}")
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
