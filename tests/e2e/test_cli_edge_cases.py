@@ -57,6 +57,7 @@ class StandIn:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = {}
         self.refusals: list[Response] = []  # answers to the next submits, before any job is made
+        self.most_jobs = 1000
         self.submits = 0
         self.cancels: list[str] = []
         self.ignores_cancel = False
@@ -102,6 +103,8 @@ class StandIn:
         key = request.headers["Idempotency-Key"]
         if key in self.keys:
             return JSONResponse(self.record(self.keys[key]), 202, {"X-Idempotent-Replay": "true"})
+        if len(self.jobs) >= self.most_jobs:
+            return refusal(413, "payload_too_large")
         job_id = f"job_{len(self.jobs) + 1:026d}"
         status = "running" if "endless" in name else "failed" if "failing" in name else "succeeded"
         self.jobs[job_id] = {
@@ -377,6 +380,23 @@ def test_a_job_is_submitted_watched_collected_and_canceled_one_by_one(
     assert run(["status", "job_unknown", *at]) == ExitCode.BAD_INPUT
 
 
+def test_jobs_accepted_before_a_refusal_are_told_with_it(
+    stand_in: StandIn, url: str, papers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        write_pdf(papers, name)
+    stand_in.most_jobs = 1
+    assert run(["submit", str(papers), "--service-url", url, "--json"]) == ExitCode.BAD_INPUT
+    told = json.loads(capsys.readouterr().out)
+    assert [job["job_id"] for job in told["jobs"]] == list(stand_in.jobs)
+    assert told["error"]["code"] == "payload_too_large"
+    assert stand_in.submits == 2
+    assert run(["submit", str(papers), "--service-url", url]) == ExitCode.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out.split() == list(stand_in.jobs)
+    assert "payload_too_large" in err
+
+
 def test_no_service_is_told_at_once_with_the_command_that_starts_one(
     papers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -466,7 +486,7 @@ def test_ctrl_c_cancels_one_job_that_two_documents_of_the_run_share(
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert stand_in.cancels == list(stand_in.jobs)
+    assert set(stand_in.cancels) == set(stand_in.jobs)
     assert [entry["status"] for entry in manifest_of(tmp_path / "out")] == ["canceled"] * 2
 
 

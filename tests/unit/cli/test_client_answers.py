@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from sir_convert_a_lot.domain import errors
-from sir_convert_a_lot.domain.errors import ExitCode, JobNotSucceeded, RateLimited, ServiceUnavailable
+from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, ExitCode, JobNotSucceeded, RateLimited, ServiceUnavailable
 from sir_convert_a_lot.domain.job_spec import JobSpec, Source
 from sir_convert_a_lot.interfaces.client.answers import read_job
 from sir_convert_a_lot.interfaces.client.idempotency import key_of
-from sir_convert_a_lot.interfaces.client.refusals import ERRORS_BY_CODE, UnrecognisedAnswer, error_from_response
+from sir_convert_a_lot.interfaces.client.refusals import UnrecognisedAnswer, error_from_response
 from sir_convert_a_lot.interfaces.client.retry import Retrier
 from sir_convert_a_lot.interfaces.client.service import failure_of
 

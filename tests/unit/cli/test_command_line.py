@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode
+from sir_convert_a_lot.domain.job_spec import Conversion, Execution, Retention
 from sir_convert_a_lot.interfaces.cli.app import app, run
 from sir_convert_a_lot.settings import Settings
 
@@ -49,14 +55,68 @@ def test_help_exits_0_and_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> 
     assert not err
 
 
-def test_every_command_and_option_has_a_help_line() -> None:
-    commands = [*app.registered_commands]
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        commands += group.typer_instance.registered_commands
-    for command in commands:
-        assert command.callback is not None
-        assert command.callback.__doc__, command.callback
+def commands_of(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of the program, under the words that call it."""
+    yield names, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands_of(command, (*names, name))
+
+
+COMMANDS = dict(commands_of(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_every_command_has_a_summary_and_every_option_a_help_line(
+    names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*names, "--help"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert not err
+    assert not [
+        line for line in out.splitlines() if line.endswith("...") and "Usage" not in line and "SOURCE" not in line
+    ]
+    for parameter in COMMANDS[names].params:
+        assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("names", [names for names, command in COMMANDS.items() if hasattr(command, "commands")])
+def test_a_group_without_a_command_shows_what_there_is(
+    names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(names) == ExitCode.USAGE
+    told = "".join(capsys.readouterr())
+    for name in COMMANDS[names].commands:
+        assert f"  {name}  " in told
+
+
+def test_the_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["--help"])
+    told = capsys.readouterr().out.rpartition("Exit codes:")[2]
+    assert {int(number) for number in re.findall(r"\d+", told)} == set(ExitCode)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--service-url=http://h", "--api-key=k", "--concurrency=8", "--priority=high", "--pin", "--max-poll-seconds=1"],
+)
+def test_a_flag_for_a_service_is_refused_by_name_with_local(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", "a.pdf", "-o", str(tmp_path / "out"), "--local", flag, "--json"]) == ExitCode.USAGE
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["details"]["field"] == flag.partition("=")[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert_and_submit_have_the_options_of_a_job_spec_under_one_set_of_names() -> None:
+    convert, submit = (
+        {parameter.name: (parameter.opts, parameter.default) for parameter in COMMANDS[name,].params}
+        for name in ("convert", "submit")
+    )
+    spec = {*Conversion.model_fields, *Execution.model_fields, *Retention.model_fields} - {"output_format"}
+    assert spec <= set(convert)
+    for name in spec:
+        assert convert[name] == submit[name]
 
 
 def test_version_is_data_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,17 @@ from sir_convert_a_lot.interfaces.cli.version import version
 
 PROGRAM = "convert-a-lot"
 DEBUG = "--debug"
+EPILOG = """\b
+To begin with:
+  convert-a-lot convert paper.pdf -o out --local --acceleration-policy cpu_only
+  convert-a-lot gpu probe
+  convert-a-lot serve --insecure-local
+
+\b
+Exit codes: 0 done, 1 a document failed, 2 could not tell, 64 wrong command
+line or setting, 65 wrong PDF or spec, 69 no service, 70 a bug, 75 no GPU,
+77 wrong key, 79 still running, 130 interrupted.
+"""
 
 # Typer carries its own copy of Click in some versions and not in others; its public error knows where they come from.
 ClickError = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -38,6 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    epilog=EPILOG,
     pretty_exceptions_enable=False,
 )
 

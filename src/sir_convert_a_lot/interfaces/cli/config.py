@@ -23,7 +23,9 @@ def config() -> None:
 
 @app.command()
 def show(config: options.ConfigFile = None, as_json: options.Json = False) -> None:
-    """Show every setting with its value and its origin: default, file, env NAME. Secrets are hidden.
+    """Show every setting, its value and its origin.
+
+    The origin is default, file or env NAME. Secrets are hidden.
 
     `service_url` is read by the client commands, all the others by the service.
     """

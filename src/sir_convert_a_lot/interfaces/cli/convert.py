@@ -81,7 +81,10 @@ def convert(
     """Convert PDFs to Markdown: files, folders, several at once.
 
     The paths of the Markdown written go to stdout, everything else to stderr. Running it again reuses what succeeded or
-    still runs, and tries anew what failed.
+    still runs, and tries anew what failed. Ctrl-C cancels the jobs that this run started.
+
+    With --local there is no service, so --service-url, --api-key, --concurrency, --priority, --pin and
+    --max-poll-seconds are refused.
     """
     if local:
         _refuse_service_flags(context)

@@ -25,7 +25,10 @@ def list_jobs(
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    When there are more, the command that shows the next page is told on stderr.
+    """
     from sir_convert_a_lot.interfaces.cli.progress_display import describe
 
     with connect(service_url, api_key) as client:

@@ -68,17 +68,34 @@ Backend = Annotated[
     typer.Option("--backend-strategy", help="auto: Docling under a GPU policy, the built-in engine under cpu_only."),
 ]
 Ocr = Annotated[OcrMode, typer.Option("--ocr-mode", help="auto: only where a first pass found too little text.")]
-Tables = Annotated[TableMode, typer.Option("--table-mode", help="How much work tables are worth.")]
-Tidy = Annotated[Normalize, typer.Option("--normalize", help="none: as the engine wrote it. strict: reflowed to 100.")]
+Tables = Annotated[
+    TableMode, typer.Option("--table-mode", help="accurate: more time on tables, in engines that have such a mode.")
+]
+Tidy = Annotated[
+    Normalize,
+    typer.Option(
+        "--normalize",
+        help="none: as the engine wrote it; standard: white space tidied; strict: lines filled to 100 characters too.",
+    ),
+]
 Urgency = Annotated[Priority, typer.Option("--priority", help="high overtakes normal in the queue.")]
 DocumentTimeout = Annotated[
-    int, typer.Option("--document-timeout-seconds", min=30, max=7200, help="Then the conversion is stopped.")
+    int,
+    typer.Option(
+        "--document-timeout-seconds", min=30, max=7200, help="A conversion that takes longer is stopped and fails."
+    ),
 ]
 Pin = Annotated[bool, typer.Option("--pin", help="Keep the job's files until they are unpinned.")]
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="A TOML file of settings.", exists=True, dir_okay=False, show_default=False),
+    typer.Option(
+        "--config",
+        help="A TOML file of settings; else the one that SIR_CONVERT_A_LOT_CONFIG names.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
 ]
 
 DEFAULT_SERVICE_URL = "http://127.0.0.1:18085"

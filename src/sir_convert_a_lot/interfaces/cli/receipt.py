@@ -17,7 +17,10 @@ def receipt(
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> ExitCode:
-    """Show the execution receipt of a succeeded job."""
+    """Show which device did each stage of a job.
+
+    That is the execution receipt; only a job that succeeded has one.
+    """
     from sir_convert_a_lot.interfaces.client.answers import ResultView
 
     with connect(service_url, api_key) as client:

@@ -22,7 +22,10 @@ def status(
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show a job: its state, stage and pages; why, when it failed. Exits 0 whatever the state is."""
+    """Show a job: its state, stage and pages.
+
+    And why, when it failed. Exits 0 whatever the state is.
+    """
     from sir_convert_a_lot.interfaces.cli.progress_display import describe
 
     with connect(service_url, api_key) as client:

@@ -14,7 +14,10 @@ ENGINES = ("pypdfium2", "rapidocr", "docling", "pymupdf", "torch")
 
 
 def version(as_json: options.Json = False) -> None:
-    """Print the version; with --json those of Python and of the engines' packages too (null: not installed)."""
+    """Print the version of this program.
+
+    With --json those of Python and of the engines' packages too; null: not installed.
+    """
     if not as_json:
         answer(version_of(DISTRIBUTION))
         return
