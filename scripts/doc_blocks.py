@@ -102,7 +102,8 @@ class Session:
         if command.endswith("&"):
             return self.start(command.removesuffix("&"))
         saved = shlex.quote(str(self.saved))
-        script = f"source {saved}\n{command}\ncode=$?\nexport -p > {saved}\nexit $code"
+        # Not PWD, which would tell the next command that it stands where this one stood.
+        script = f"source {saved}\n{command}\ncode=$?\nexport -n PWD OLDPWD\nexport -p > {saved}\nexit $code"
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=ROOT if command.startswith("make ") else self.folder,

@@ -133,3 +133,12 @@ def test_what_one_block_exports_the_next_one_sees(tmp_path: Path) -> None:
     folder = tmp_path / "session"
     folder.mkdir()
     assert doc_blocks.problems_of_blocks(document, folder) == []
+
+
+def test_make_runs_in_the_checkout_and_all_else_in_the_folder(tmp_path: Path) -> None:
+    session = doc_blocks.Session(tmp_path)
+    assert session.run("make help | head -n 1; echo $PWD") == (
+        0,
+        f"Two commands for someone new, with nothing but Python 3.11+ and make:\n{doc_blocks.ROOT}\n",
+    )
+    assert session.run("echo $PWD") == (0, f"{tmp_path}\n")
