@@ -21,6 +21,7 @@ from sir_convert_a_lot.domain.errors import PdfUnreadable
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.infrastructure.engines.builtin.engine import BuiltinEngine
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 BODY = ParagraphStyle("body", fontName="Times-Roman", fontSize=10, leading=12, alignment=TA_JUSTIFY, spaceAfter=6)
 SECTION = ParagraphStyle("section", fontName="Helvetica-Bold", fontSize=13, leading=16, spaceBefore=8, spaceAfter=4)
 TITLE = ParagraphStyle("title", fontName="Helvetica-Bold", fontSize=20, leading=24, spaceAfter=10)
@@ -122,14 +123,32 @@ def test_the_same_pdf_gives_the_same_bytes_in_any_process(paper: Path) -> None:
     assert apart[0] == apart[1] == convert(paper).markdown.encode()
 
 
-def test_progress_moves_page_by_page(paper: Path) -> None:
+def progress_of(pdf: Path, options: EngineOptions) -> list[tuple[JobStage, int, int]]:
     calls: list[tuple[JobStage, int, int]] = []
-    outcome = BuiltinEngine().convert(paper, EngineOptions(), lambda *call: calls.append(call))
-    pages = outcome.pages_total
-    assert pages > 1
-    for stage in (JobStage.PAGE_PARSING, JobStage.LAYOUT_ANALYSIS):
-        assert [call[1:] for call in calls if call[0] == stage] == [(page + 1, pages) for page in range(pages)]
-    assert calls[-1] == (JobStage.ASSEMBLY, pages, pages)
+    BuiltinEngine().convert(pdf, options, lambda *call: calls.append(call))
+    return calls
+
+
+def test_progress_moves_page_by_page_and_never_back(tmp_path: Path) -> None:
+    long = tmp_path / "long.pdf"  # more than two batches
+    canvas = Canvas(str(long), pagesize=A4)
+    for page in range(70):
+        canvas.drawString(72, 700, prose(f"p{page}", 1))
+        canvas.showPage()
+    canvas.save()
+    calls = progress_of(long, EngineOptions())
+    counts = [count for _, count, _ in calls]
+    assert counts == sorted(counts)
+    assert set(counts) == set(range(71))
+    assert calls[0] == (JobStage.PAGE_PARSING, 0, 70)
+    assert JobStage.LAYOUT_ANALYSIS in {stage for stage, _, _ in calls}
+    assert calls[-1] == (JobStage.ASSEMBLY, 70, 70)
+
+
+def test_progress_says_ocr_before_the_first_page_was_read() -> None:
+    calls = progress_of(EXAMPLES / "scanned.pdf", EngineOptions(ocr=OcrPass.FULL_PAGE))
+    assert calls[0][:2] == (JobStage.OCR, 0)
+    assert calls[1][:2] == (JobStage.OCR, 1)
 
 
 def test_the_stages_tell_the_device_they_were_seen_on(paper: Path) -> None:

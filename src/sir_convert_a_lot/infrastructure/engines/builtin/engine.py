@@ -64,16 +64,17 @@ class _Conversion:
         self._quality = TextQuality()
         self._failed: dict[int, str] = {}
         self._context: list[Page] = []
+        self._pages_read = 0  # the one count that progress tells: it never goes back within a pass
 
     def run(self) -> EngineOutcome:
         paragraphs: list[Paragraph] = []
         for start in range(0, self._document.page_count, BATCH_PAGES):
             pages = self._read_batch(range(start, min(start + BATCH_PAGES, self._document.page_count)))
             paragraphs += self._lay_out_batch(pages)
+        self._tell(JobStage.ASSEMBLY)
         with self._timed(JobStage.ASSEMBLY):
             blocks = nest(classify(mend_all(join_across_breaks(paragraphs))))
             markdown = render(blocks)
-        self._report(JobStage.ASSEMBLY, self._document.page_count, self._document.page_count)
         return EngineOutcome(
             markdown=markdown,
             pages_total=self._document.page_count,
@@ -91,7 +92,12 @@ class _Conversion:
         finally:
             self._seconds[stage] += time.perf_counter() - start
 
+    def _tell(self, stage: JobStage) -> None:
+        self._report(stage, self._pages_read, self._document.page_count)
+
     def _read_batch(self, indexes: range) -> list[Page]:
+        stage = JobStage.PAGE_PARSING if self._ocr is None else JobStage.OCR
+        self._tell(stage)
         pages: list[Page] = []
         for index in indexes:
             try:
@@ -101,7 +107,8 @@ class _Conversion:
             else:
                 pages.append(page)
                 self._quality.add(page)
-            self._report(JobStage.PAGE_PARSING, index + 1, self._document.page_count)
+            self._pages_read = index + 1
+            self._tell(stage)
         return pages
 
     def _read_page(self, index: int) -> Page:
@@ -118,6 +125,7 @@ class _Conversion:
             raw.close()
 
     def _lay_out_batch(self, pages: list[Page]) -> list[Paragraph]:
+        self._tell(JobStage.LAYOUT_ANALYSIS)
         with self._timed(JobStage.LAYOUT_ANALYSIS):
             clean = drop_furniture([*self._context, *pages])[len(self._context) :]
             self._context = [*self._context, *pages][-NEIGHBOURS:]
@@ -128,7 +136,6 @@ class _Conversion:
                 paragraphs += self._lay_out_page(page)
             except PAGE_ERRORS as error:
                 self._fail(page.page_index, error)
-            self._report(JobStage.LAYOUT_ANALYSIS, page.page_index + 1, self._document.page_count)
         return paragraphs
 
     def _learn(self, page: Page) -> bool:
