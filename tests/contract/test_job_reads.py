@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from sir_convert_a_lot.domain.job import TRANSITIONS, JobStatus
 
 JOBS = "/v1/convert/jobs"
 UNKNOWN = "job_01K2S8CXH3BWV7S6E5B7P4Y2ZR"
@@ -157,3 +163,31 @@ def test_a_cancel_is_202_then_200_and_the_job_is_canceled(service: Any, long_job
 def test_a_job_that_has_succeeded_cannot_be_canceled(service: Any, succeeded: dict[str, Any]) -> None:
     details = check_error(service.client.post(succeeded["links"]["cancel"]), 409, "job_not_cancelable")
     assert details["status"] == "succeeded"
+
+
+def test_jobs_move_only_as_the_state_diagram_says(service: Any, make_pdf: Callable[[int], bytes]) -> None:
+    """One job succeeds, one is canceled while it runs, one while it waits; each is followed from its first record."""
+    long, small, waiting = (service.submit(make_pdf(pages)).json()["job"] for pages in (MANY_PAGES, 1, 1))
+
+    def follow(job: dict[str, Any]) -> list[JobStatus]:
+        return [JobStatus(body["job"]["status"]) for _, body in read_events(service, job["links"]["self"])]
+
+    with ThreadPoolExecutor(3) as pool:
+        seen = [pool.submit(follow, job) for job in (long, small, waiting)]
+        while service.client.get(long["links"]["self"]).json()["job"]["status"] == "queued":
+            time.sleep(0.01)
+        for job in (waiting, long):
+            service.client.post(job["links"]["cancel"])
+        histories = [history.result(60) for history in seen]
+    assert [history[-1] for history in histories] == [JobStatus.CANCELED, JobStatus.SUCCEEDED, JobStatus.CANCELED]
+    moves = {move for history in histories for move in itertools.pairwise(history) if move[0] != move[1]}
+    assert {(JobStatus.RUNNING, JobStatus.CANCELED), (JobStatus.QUEUED, JobStatus.CANCELED)} <= moves
+    assert [move for move in moves if move[1] not in TRANSITIONS[move[0]]] == []
+
+
+def test_the_page_of_the_contract_draws_the_same_state_diagram(repository: Path) -> None:
+    page = (repository / "docs/converters/pdf_to_md_service_api_v1.md").read_text()
+    drawn = {
+        (JobStatus(start), JobStatus(end)) for start, end in re.findall(r"^ {4}(\w+) --> (\w+)", page, re.MULTILINE)
+    }
+    assert drawn == {(start, end) for start, ends in TRANSITIONS.items() for end in ends}
