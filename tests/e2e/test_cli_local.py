@@ -165,6 +165,36 @@ def test_ctrl_c_and_sigterm_end_a_local_run_and_record_it(
     assert not list(scratch.iterdir())
 
 
+def test_ctrl_c_in_a_terminal_spares_the_worker_that_is_just_starting(tmp_path: Path, examples: Path) -> None:
+    """A terminal sends it to every process of the foreground group."""
+    process = subprocess.Popen(
+        [*COMMAND, str(examples / "digital.pdf"), "-o", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 30
+    while len(find_family(process.pid)) < 3 and time.monotonic() < deadline:  # itself, the tracker, the worker
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    _, talk = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED, talk
+    assert b"Traceback" not in talk
+
+
+def test_ctrl_c_before_the_command_has_begun_is_told_by_the_exit_code_alone(tmp_path: Path, examples: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, str(examples / "digital.pdf"), "-o", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 30
+    while "pydantic" not in Path(f"/proc/{process.pid}/maps").read_text() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED, talk
+    assert not talk
+
+
 def test_a_local_run_needs_no_key_not_even_an_empty_one(tmp_path: Path, examples: Path) -> None:
     done = subprocess.run(
         [*COMMAND, str(examples / "digital.pdf"), "-o", str(tmp_path)],

@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -56,7 +60,10 @@ class Lane:
             self._pool = ProcessPool(
                 1, initializer=enter_own_group, initargs=(os.getpid(),), context=multiprocessing.get_context("spawn")
             )
-            self._starting = asyncio.wrap_future(self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S))
+            with _spare_from_ctrl_c():  # pebble starts the process in here
+                started = self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S)
+            self._starting = asyncio.wrap_future(started)
+            self._starting.add_done_callback(_look_at)
         starting = self._starting
         try:
             pid, problem = await asyncio.shield(starting)
@@ -114,6 +121,25 @@ class Lane:
         """Wait until every ended process is reaped. Blocking."""
         for ending in self._endings:
             ending.join()
+
+
+def _look_at(starting: asyncio.Future[tuple[int, str | None]]) -> None:
+    """Whoever waited for a start may be gone by the time that it fails: asyncio need not tell of that."""
+    if not starting.cancelled():
+        starting.exception()
+
+
+@contextmanager
+def _spare_from_ctrl_c() -> Iterator[None]:
+    """Children inherit what is blocked. A terminal sends Ctrl-C to its whole foreground group, and a child belongs to
+    that until it has a session of its own: it would die with a trace on the screen, before anybody could stop it.
+    """
+    resource_tracker.ensure_running()  # starting it unblocks the signal again
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _start_failed(cause: str) -> WorkerCrashed:
