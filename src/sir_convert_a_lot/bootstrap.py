@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sir_convert_a_lot.infrastructure.job_files import StoredFiles
     from sir_convert_a_lot.infrastructure.job_ledger import SqlLedger
     from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
+    from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone
 
 logger = logging.getLogger(__name__)
 
@@ -121,10 +122,11 @@ async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[
     """
     from sir_convert_a_lot.application.place import place
     from sir_convert_a_lot.domain.acceleration_policy import check_conflict
+    from sir_convert_a_lot.domain.errors import SirConvertError
     from sir_convert_a_lot.domain.job import JobStage
     from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
-    from sir_convert_a_lot.infrastructure.local_conversion import convert_alone
+    from sir_convert_a_lot.infrastructure.local_conversion import convert_alone, temporary_folder
 
     pool = _build_pool(settings, work, workers=1)
     probe = CachedProbe(ttl_s=settings.probe_ttl_s)
@@ -141,15 +143,22 @@ async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[
             "max_page_pixels": settings.max_page_pixels,
         }
         timeout_s = spec.execution.document_timeout_seconds
-        markdown, metadata = await convert_alone(
-            pool, order, timeout_s, lambda now: report(JobStage(now.stage), now.pages_processed, now.pages_total)
-        )
-        return LocalResult(markdown, metadata)
 
-    try:
-        yield convert
-    finally:
-        await pool.close()
+        def tell(now: PagesDone) -> None:
+            report(JobStage(now.stage), now.pages_processed, now.pages_total)
+
+        try:
+            return LocalResult(*await convert_alone(pool, order, timeout_s, tell, scratch))
+        except SirConvertError:
+            if placement.device != "cpu":
+                probe.invalidate()  # as in the service: a GPU that a document did not end well on is looked at again
+            raise
+
+    with temporary_folder() as scratch:
+        try:
+            yield convert
+        finally:
+            await pool.close()
 
 
 def _build_pool(settings: Settings, work: str, *, workers: int) -> WorkerPool:

@@ -20,6 +20,7 @@ from sir_convert_a_lot.domain.errors import (
     DocumentTimeout,
     ExitCode,
     InternalError,
+    ServiceUnavailable,
     SirConvertError,
     WorkerCrashed,
     WorkerOutOfMemory,
@@ -128,6 +129,13 @@ def test_a_bug_in_the_worker_is_told_with_its_trace(work: str) -> None:
     assert any("a page without a box" in line for line in explain(end))
 
 
+def test_a_disk_without_room_is_no_bug(work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ServiceUnavailable) as refused:
+        convert(work, make_spec("fine"))
+    assert any("room on the disk" in line for line in explain(refused.value))
+
+
 def test_progress_is_told_while_it_converts(work: str) -> None:
     told: list[tuple[JobStage, int, int]] = []
 
@@ -151,7 +159,7 @@ def test_ctrl_c_and_sigterm_end_a_local_run_and_record_it(
         long.save(pdf)
     process = subprocess.Popen([*COMMAND, str(pdf), "-o", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
-    while not list(scratch.glob("*/progress.json")) and time.monotonic() < deadline:
+    while not list(scratch.glob("*/*/progress.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     family = find_family(process.pid)
     process.send_signal(number)

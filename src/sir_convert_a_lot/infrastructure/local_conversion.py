@@ -6,12 +6,13 @@ Owns the folder and the way back from the worker's JSON. Keeps nothing: there is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, InternalError, SirConvertError
+from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, InternalError, ServiceUnavailable, SirConvertError
 from sir_convert_a_lot.domain.job import ResultMetadata
 from sir_convert_a_lot.infrastructure.job_engine.wire import read_failure, read_result
 from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
@@ -21,21 +22,35 @@ LOG_LINES = 40  # of a worker's log, kept for an error that is to be reported: a
 
 
 async def convert_alone(
-    pool: WorkerPool, order: dict[str, Any], timeout_s: float, report: Callable[[PagesDone], None]
+    pool: WorkerPool, order: dict[str, Any], timeout_s: float, report: Callable[[PagesDone], None], parent: Path
 ) -> tuple[str, ResultMetadata]:
     """The Markdown and what the result says of itself. `order` is what `worker.convert_in_worker` takes.
 
-    Raises the worker's failure as the error of its code, and what `Slot.run` raises. Cancelled, the worker is dead and
-    the folder gone when it ends.
+    Its folder is made in `parent`. Raises the worker's failure as the error of its code, and what `Slot.run` raises.
+    Cancelled, the worker is killed when it ends.
     """
-    with TemporaryDirectory(prefix="sir-convert-a-lot-", ignore_cleanup_errors=True) as folder:
-        staging = Path(folder)
+    with temporary_folder(parent) as staging:
         async with pool.slot() as slot:
             outcome = await slot.run(order, staging, timeout_s, report)
         if not outcome["ok"]:
             raise _error_of(outcome["failure"], staging)
         markdown = await asyncio.to_thread((staging / "artifacts" / "output.md").read_bytes)
         return markdown.decode("utf-8"), read_result(outcome["result"])
+
+
+@contextmanager
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
+    """Raises `ServiceUnavailable` when there is no room for one. Whatever cannot be deleted is left without a word: a
+    worker that was killed a moment ago may still be writing, and `parent` goes when it is reaped.
+    """
+    try:
+        folder = TemporaryDirectory(prefix="sir-convert-a-lot-", dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"no temporary folder can be made: {error.strerror}", details={"reason": "storage"}
+        ) from error
+    with folder as path:
+        yield Path(path)
 
 
 def _error_of(stored: dict[str, Any], staging: Path) -> SirConvertError:

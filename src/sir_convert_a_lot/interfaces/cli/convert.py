@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from sir_convert_a_lot.settings import Settings
 
 
+Local = Annotated[
+    bool, typer.Option("--local", help="Convert on this machine, without a service: one document after the other.")
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, max=64, help="Documents under way at once, with a service.")
+]
+MaxPoll = Annotated[
+    float, typer.Option("--max-poll-seconds", min=0, help="A job that takes longer goes on without being waited for.")
+]
+
 # What only a service could do something about; by parameter, since that is how Click knows where a value came from.
 SERVICE_ONLY = {
     "service_url": "--service-url",
@@ -62,19 +72,11 @@ def convert(
     *,
     output_dir: options.OutputDir,
     service_url: options.ServiceUrl = options.DEFAULT_SERVICE_URL,
-    local: Annotated[
-        bool,
-        typer.Option("--local", help="Convert on this machine, without a service: one document after the other."),
-    ] = False,
+    local: Local = False,
     recursive: options.Recursive = False,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, max=64, help="Documents under way at once, with a service.")
-    ] = 8,
+    concurrency: Concurrency = 8,
     wish: Wish,
-    max_poll_seconds: Annotated[
-        float,
-        typer.Option("--max-poll-seconds", min=0, help="A job that takes longer goes on without being waited for."),
-    ] = 7200.0,
+    max_poll_seconds: MaxPoll = 7200.0,
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> int:

@@ -16,8 +16,9 @@ import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
 
-# What to do about an error whose details carry no remedy of their own.
+# What to do about an error whose details carry no remedy of their own: by reason, else by code.
 NEXT_STEPS = {
+    "storage": "is there room on the disk, and may it be written? then run the same command again",
     "auth_invalid_api_key": "give the service's key with --api-key or SIR_CONVERT_A_LOT_API_KEY",
     "service_unavailable": "is the service running? start one with: convert-a-lot serve",
     "rate_limited": "the service is busy: run the same command again later",
@@ -85,8 +86,9 @@ def explain(error: SirConvertError) -> list[str]:
         lines.append(f"  retry:    after {error.retry_after_s} s at the earliest")
     if details.get("field"):
         lines.append(f"  field:    {details['field']} ({details.get('reason', 'not allowed')})")
-    if not details.get("remediation") and error.code in NEXT_STEPS:
-        lines.append(f"  remedy:   {NEXT_STEPS[error.code]}")
+    next_step = NEXT_STEPS.get(str(details.get("reason")), NEXT_STEPS.get(error.code))
+    if next_step is not None and not details.get("remediation"):
+        lines.append(f"  remedy:   {next_step}")
     lines += [f"  log:      {line}" for line in details.get("log") or ()]
     if details.get("correlation_id"):
         lines.append(f"  log:      look for {details['correlation_id']}")
