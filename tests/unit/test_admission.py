@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,25 @@ class Part:
 
 
 class Queue(Part):
-    """A job engine without workers. Making a job durable takes a while, and it is counted from the call on."""
+    """A job engine without workers. Making a job durable takes a while, and it is counted from the call on.
+
+    `ended` are jobs that succeeded, by the moment they expire.
+    """
 
     def __init__(self) -> None:
         self.waiting: dict[str, JobRequest] = {}
+        self.ended: dict[str, datetime] = {}
 
     async def submit(self, request: JobRequest) -> None:
         self.waiting[request.job_id] = request
         await asyncio.sleep(0.01)
 
     async def read(self, job_id: str) -> JobRecord | None:
+        now = datetime.now(UTC)
+        if (expires_at := self.ended.get(job_id)) is not None:
+            return JobRecord(job_id, JobStatus.SUCCEEDED, SPEC, now, now, expires_at, 1, Progress(JobStage.DONE))
         if (request := self.waiting.get(job_id)) is None:
             return None
-        now = datetime.now(UTC)
         return JobRecord(job_id, JobStatus.QUEUED, request.spec, now, now, None, 0, Progress(JobStage.QUEUED))
 
     async def count_queued(self) -> int:
@@ -69,14 +75,17 @@ class SlowFiles(Part):
 
 
 class Ledger(Part):
-    def find_key(self, scope: IdempotencyScope) -> None:
-        return None
+    def __init__(self) -> None:
+        self._entries: dict[IdempotencyScope, IdempotencyEntry] = {}
+
+    def find_key(self, scope: IdempotencyScope) -> IdempotencyEntry | None:
+        return self._entries.get(scope)
 
     def claim_key(self, scope: IdempotencyScope, entry: IdempotencyEntry, ttl_s: int) -> IdempotencyEntry:
-        return entry
+        return self._entries.setdefault(scope, entry)
 
     def release_key(self, scope: IdempotencyScope, job_id: str) -> None:
-        return None
+        self._entries.pop(scope, None)
 
 
 class Inspector:
@@ -103,9 +112,9 @@ class Service:
             now=lambda: datetime.now(UTC),
         )
 
-    async def send(self) -> Admitted:
+    async def send(self, key: str | None = None) -> Admitted:
         self._sent += 1
-        key = str(self._sent)
+        key = key or str(self._sent)
         return await self._admission.admit(
             Submission(self._folder / key, "0", 1, SPEC, IdempotencyScope("", "POST", "/", key), "corr")
         )
@@ -132,5 +141,19 @@ def test_a_place_is_free_again_when_its_request_failed_or_its_job_has_started(tm
         for _ in range(3):
             assert await send_at_once(service, LIMIT) == [Admitted] * LIMIT
             service.queue.waiting.clear()
+
+    asyncio.run(scenario())
+
+
+def test_a_key_whose_job_has_expired_makes_a_new_job(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        service = Service(tmp_path)
+        first = (await service.send("key")).record.job_id
+        service.queue.ended[first] = datetime.now(UTC) + timedelta(minutes=1)
+        assert (await service.send("key")).is_replay
+        service.queue.ended[first] = datetime.now(UTC) - timedelta(minutes=1)
+        again = await service.send("key")
+        assert not again.is_replay
+        assert again.record.job_id != first
 
     asyncio.run(scenario())
