@@ -120,45 +120,55 @@ async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[
     It raises what admission raises (`ValidationError`, `GpuNotAvailable`) and what a job fails with. Cancelled, it
     leaves nothing behind.
     """
-    from sir_convert_a_lot.application.place import place
-    from sir_convert_a_lot.domain.acceleration_policy import check_conflict
-    from sir_convert_a_lot.domain.errors import SirConvertError
-    from sir_convert_a_lot.domain.job import JobStage
     from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
-    from sir_convert_a_lot.infrastructure.local_conversion import convert_alone, temporary_folder
+    from sir_convert_a_lot.infrastructure.local_conversion import temporary_folder
 
-    pool = _build_pool(settings, work, workers=1)
     probe = CachedProbe(ttl_s=settings.probe_ttl_s)
-    rules, installed = _read_rules(settings), frozenset(installed_engines())
+    pool = _build_pool(settings, work, workers=1)
+    with temporary_folder() as scratch:
+        try:
+            yield _Local(settings, probe, frozenset(installed_engines()), pool, scratch).convert
+        finally:
+            await pool.close()
 
-    async def convert(pdf: Path, spec: JobSpec, report: ReportProgress) -> LocalResult:
-        check_conflict(spec)
-        placement = await place(spec, probe, rules, installed)
-        order = {
-            "pdf": str(pdf),
-            "spec": spec.model_dump(mode="json"),
-            **asdict(placement),
-            "max_pages": settings.max_pages,
-            "max_page_pixels": settings.max_page_pixels,
-        }
-        timeout_s = spec.execution.document_timeout_seconds
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """What converts without a service."""
+
+    settings: Settings
+    probe: CachedProbe
+    installed: frozenset[str]
+    pool: WorkerPool
+    scratch: Path
+
+    async def convert(self, pdf: Path, spec: JobSpec, report: ReportProgress) -> LocalResult:
+        from sir_convert_a_lot.application.place import place
+        from sir_convert_a_lot.domain.acceleration_policy import check_conflict
+        from sir_convert_a_lot.domain.errors import SirConvertError
+        from sir_convert_a_lot.domain.job import JobStage
+        from sir_convert_a_lot.infrastructure.local_conversion import convert_alone
 
         def tell(now: PagesDone) -> None:
             report(JobStage(now.stage), now.pages_processed, now.pages_total)
 
+        check_conflict(spec)
+        placement = await place(spec, self.probe, _read_rules(self.settings), self.installed)
+        order = {
+            "pdf": str(pdf),
+            "spec": spec.model_dump(mode="json"),
+            **asdict(placement),
+            "max_pages": self.settings.max_pages,
+            "max_page_pixels": self.settings.max_page_pixels,
+        }
+        timeout_s = spec.execution.document_timeout_seconds
         try:
-            return LocalResult(*await convert_alone(pool, order, timeout_s, tell, scratch))
+            return LocalResult(*await convert_alone(self.pool, order, timeout_s, tell, self.scratch))
         except SirConvertError:
             if placement.device != "cpu":
-                probe.invalidate()  # as in the service: a GPU that a document did not end well on is looked at again
+                self.probe.invalidate()  # as in the service: the next document meets a fresh look at the GPU
             raise
-
-    with temporary_folder() as scratch:
-        try:
-            yield convert
-        finally:
-            await pool.close()
 
 
 def _build_pool(settings: Settings, work: str, *, workers: int) -> WorkerPool:
