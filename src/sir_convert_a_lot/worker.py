@@ -29,7 +29,8 @@ _loaded: dict[str, Engine] = {}
 def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
     """Convert `order["pdf"]` into `staging/artifacts`; return the result's metadata as JSON.
 
-    `order` is what `infrastructure.job_engine.work.describe_work` wrote. Raises what `convert_document` raises.
+    `order` is what `job_engine.attempt` writes for a job, and `bootstrap` under `--local`. Raises what
+    `convert_document` raises.
     """
     logger.info("converting with %s on %s", order["engine"], order["device"])
     conversion = convert_document(

@@ -1,7 +1,7 @@
 """Convert one document: the passes that `ocr_mode` asks for, normalisation, and the receipt.
 
-Runs inside a worker process, or in the caller's own under `--local`. Owns the OCR rule of the contract and what a
-result says about itself. Chooses no engine and no device: both were decided by the policy and are handed in.
+Runs inside a worker process, also under `--local`. Owns the OCR rule of the contract and what a result says about
+itself. Chooses no engine and no device: both were decided by the policy and are handed in.
 """
 
 from __future__ import annotations
