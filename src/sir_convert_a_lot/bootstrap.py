@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -68,8 +69,8 @@ ConvertLocal = Callable[["Path", "JobSpec", "ReportProgress"], Awaitable[LocalRe
 async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterator[Service]:
     """Start the service on its storage root; stop it on leaving, within `shutdown_grace_s` and what a kill takes.
 
-    Raises `SirConvertError` when the root cannot be used, or another service uses it. Jobs that an earlier run left
-    unfinished are run again. At most one at a time in a process.
+    Raises `ServiceCannotStart` when the root cannot be used, or another service uses it. Jobs that an earlier run left
+    unfinished are run again. At most one at a time in a process, whose new files are private to its account meanwhile.
     """
     from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
@@ -79,6 +80,9 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
     from sir_convert_a_lot.infrastructure.pdf_inspection import ChildInspector
 
     async with AsyncExitStack() as stack:
+        stack.callback(
+            os.umask, os.umask(0o077)
+        )  # also for databases, uploads, and what workers write: they inherit it
         files = StoredFiles(settings.storage_root)
         files.prepare()
         lock = RootLock(settings.storage_root)
@@ -101,8 +105,9 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
             frozenset(installed_engines()),
         )
         engine = await stack.enter_async_context(_run_engine(parts, work))
-        stack.push_async_callback(_end, asyncio.create_task(_sweep_for_ever(parts, engine)))
-        yield _assemble(parts, engine)
+        sweeper = asyncio.create_task(_sweep_for_ever(parts, engine), name="sweeper")
+        stack.push_async_callback(_end, sweeper)
+        yield _assemble(parts, engine, sweeper)
 
 
 def probe_gpu() -> ProbeSnapshot:
@@ -239,7 +244,7 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
         await pool.close()
 
 
-def _assemble(parts: _Parts, engine: DbosJobEngine) -> Service:
+def _assemble(parts: _Parts, engine: DbosJobEngine, sweeper: asyncio.Task[None]) -> Service:
     from ulid import ULID
 
     from sir_convert_a_lot.application.admit import Admission, AdmissionLimits
@@ -258,6 +263,10 @@ def _assemble(parts: _Parts, engine: DbosJobEngine) -> Service:
         new_job_id=lambda: f"job_{ULID()}",
         now=_now,
     )
+
+    async def is_healthy() -> bool:
+        return not sweeper.done() and await engine.is_healthy()
+
     return Service(
         admission=admission,
         jobs=Jobs(engine, parts.files, parts.ledger),
@@ -265,25 +274,29 @@ def _assemble(parts: _Parts, engine: DbosJobEngine) -> Service:
         probe=parts.probe,
         rules=parts.rules,
         settings=settings,
-        is_healthy=engine.is_healthy,
+        is_healthy=is_healthy,
     )
 
 
 async def _sweep_for_ever(parts: _Parts, engine: DbosJobEngine) -> None:
     from sir_convert_a_lot.application.retain import RetentionPeriods, sweep
-    from sir_convert_a_lot.domain.errors import SirConvertError
 
     settings = parts.settings
     periods = RetentionPeriods(
         raw=timedelta(seconds=settings.raw_retention_s), artifacts=timedelta(seconds=settings.artifact_retention_s)
     )
+    # The boundary of one sweep: whatever stops it (a folder moved away, a full disk, a bug), files must go on expiring
+    # once that is mended, so it is told with its trace and the next turn tries again.
+    try:
+        await engine.settle_left()
+    except Exception:
+        logger.exception("what an earlier run left could not be finished, the next start tries again")
     while True:
+        await asyncio.sleep(settings.sweep_interval_s)
         try:
-            await engine.settle_left()
-            await asyncio.sleep(settings.sweep_interval_s)
             swept = await sweep(engine, parts.files, parts.ledger, periods, _now)
-        except SirConvertError as error:
-            logger.warning("the sweep stopped, the next one goes on: %s", error.message)
+        except Exception:
+            logger.exception("the sweep stopped, the next one tries again")
         else:
             logger.info("swept %d jobs, %d raw uploads, %d leftovers", swept.jobs, swept.raw_uploads, swept.leftovers)
 
@@ -300,6 +313,8 @@ async def _warm_up(pool: WorkerPool) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the task %s had ended with an error", task.get_name(), exc_info=error)
 
 
 def _now() -> datetime:

@@ -16,7 +16,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from sir_convert_a_lot.domain.errors import MachineError
+from sir_convert_a_lot.domain.errors import ExitCode, OcrModelsMissing
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Word
 from sir_convert_a_lot.infrastructure.engines.ocr import PageOcr, device_of, render_scale
 
@@ -148,10 +148,11 @@ def test_only_sessions_with_the_cpu_provider_alone_are_told_as_the_cpu(
 
 
 def test_a_missing_model_is_an_error_and_not_a_download(document: pypdfium2.PdfDocument, tmp_path: Path) -> None:
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(OcrModelsMissing) as caught:
         PageOcr(MAX_PAGE_PIXELS, models_folder=tmp_path).read_page(document[0], 0)
 
-    assert caught.value.details["reason"] == "ocr_models_missing"
+    assert (caught.value.code, caught.value.exit_code) == ("ocr_models_missing", ExitCode.UNAVAILABLE)
+    assert "rapidocr" in caught.value.details["remediation"][0]
     assert len(caught.value.details["missing"]) == 3
     assert not list(tmp_path.iterdir())
 

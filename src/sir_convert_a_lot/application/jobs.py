@@ -98,6 +98,7 @@ class Jobs:
         """
         await self.read(job_id)
         await asyncio.to_thread(self._files.set_pinned, job_id, pinned)
+        await self._jobs.refresh_manifest(job_id)
         return await self.read(job_id)
 
     async def find_markdown(self, job_id: str) -> tuple[JobRecord, Path]:

@@ -75,6 +75,10 @@ class JobEngine(Protocol):
         """Jobs that wait for a worker."""
         ...
 
+    async def refresh_manifest(self, job_id: str) -> None:
+        """Write the copy of the record that lies beside the job's files again. A second call changes nothing."""
+        ...
+
     def on_end(self, tell: Callable[[JobRecord], None]) -> None:
         """Call `tell`, from the event loop, with the record of each job whose end is recorded from now on, once."""
         ...

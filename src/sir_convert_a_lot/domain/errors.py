@@ -18,7 +18,9 @@
     │   ├── RateLimited                  429  rate_limited
     │   └── ServiceUnavailable           503  service_unavailable
     ├── MachineError             mend the machine, then retry
-    │   └── GpuNotAvailable              503  gpu_not_available
+    │   ├── GpuNotAvailable              503  gpu_not_available
+    │   ├── OcrModelsMissing             503  ocr_models_missing     (a failure code of jobs)
+    │   └── ServiceCannotStart                service_cannot_start   (of the command line; nobody listens yet)
     ├── JobFailure               the job ran and failed; never an HTTP answer of its own
     │   ├── DocumentTimeout                   document_timeout
     │   ├── WorkerCrashed                     worker_crashed
@@ -185,6 +187,22 @@ class GpuNotAvailable(MachineError):
     code = "gpu_not_available"
     http_status = 503
     exit_code = ExitCode.GPU_NOT_AVAILABLE
+
+
+class OcrModelsMissing(MachineError):
+    """A page needs OCR and the installation lacks the models; `details.missing` names their files."""
+
+    code = "ocr_models_missing"
+    http_status = 503
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class ServiceCannotStart(MachineError):
+    """The storage root or a database under it cannot be used. `details.reason`: root_in_use | storage | database."""
+
+    code = "service_cannot_start"
+    http_status = 503
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class JobFailure(SirConvertError):

@@ -24,7 +24,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sir_convert_a_lot.domain.errors import ServiceUnavailable, SirConvertError
+from sir_convert_a_lot.domain.errors import ServiceCannotStart, ServiceUnavailable
+
+# Documents are private: nobody but the account that runs the service may read them, or even list their names.
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 
 
 class StoredFiles:
@@ -38,17 +41,28 @@ class StoredFiles:
         self._in_use: set[str] = set()  # staging folders of attempts that run
 
     def prepare(self) -> None:
-        """Make the folders, and see that they can be written to. Raises `SirConvertError` in words when not."""
+        """Make the folders, for this account alone, and see that they can be written to. Raises `ServiceCannotStart`
+        when not. A root that was there keeps its mode: that is its owner's choice, and it may hold other things.
+        """
         try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
             for folder in (self._jobs, self._uploads, self._staging):
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(exist_ok=True)
+                folder.chmod(PRIVATE_FOLDER)
+            for file in (*self._root.glob("*.sqlite*"), *self._root.glob("*.lock")):
+                file.chmod(PRIVATE_FILE)
             trial = self._staging / f".writable-{uuid4().hex}"
             trial.write_bytes(b"0" * 4096)
             trial.unlink()
         except OSError as error:
-            raise SirConvertError(
-                f"cannot write to the storage root {self._root}: {error.strerror}. "
-                "Name another one with CONVERTER_STORAGE_ROOT, or mend its permissions or free space."
+            raise ServiceCannotStart(
+                f"cannot write to the storage root {self._root}: {error.strerror}",
+                details={
+                    "reason": "storage",
+                    "remediation": [
+                        "Name another root with CONVERTER_STORAGE_ROOT, or mend its permissions or free space."
+                    ],
+                },
             ) from error
 
     def clear_staging(self) -> None:
@@ -130,17 +144,22 @@ class StoredFiles:
         """Delete what was published of a job that was canceled meanwhile."""
         shutil.rmtree(self._jobs / job_id / "artifacts", ignore_errors=True)
 
-    def has_manifest(self, job_id: str) -> bool:
-        return (self._jobs / job_id / "manifest.json").exists()
+    def has_manifest_since(self, job_id: str, moment: datetime) -> bool:
+        """Whether the job's manifest tells a record that was read at `moment` or later."""
+        manifest = self._jobs / job_id / "manifest.json"
+        return manifest.exists() and not _was_before(manifest, moment)
 
-    def write_manifest(self, job_id: str, manifest: dict[str, Any]) -> None:
-        """Nothing happens when the job's folder is gone."""
+    def write_manifest(self, job_id: str, manifest: dict[str, Any], as_of: datetime) -> None:
+        """Whole or not at all. The file's time is `as_of`, before which the record was not read. Nothing happens when
+        the job's folder is gone.
+        """
         folder = self._jobs / job_id
         if not folder.is_dir():
             return
         fresh = folder / f".manifest-{uuid4().hex}.json"
         try:
             fresh.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            os.utime(fresh, (as_of.timestamp(), as_of.timestamp()))
             fresh.replace(folder / "manifest.json")
         except OSError as error:
             raise _unavailable(error) from error

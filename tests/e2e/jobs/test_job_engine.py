@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sir_convert_a_lot.domain.errors import (
+    ExitCode,
     JobNotCancelable,
     JobNotFound,
     RateLimited,
+    ServiceCannotStart,
     ServiceUnavailable,
-    SirConvertError,
     ValidationError,
 )
-from sir_convert_a_lot.domain.job import JobStage, JobStatus
+from sir_convert_a_lot.domain.job import JobRecord, JobStage, JobStatus
 
 
 def test_a_job_succeeds_and_its_files_are_published(start: Any, tmp_path: Path) -> None:
@@ -91,6 +93,75 @@ def test_a_failed_job_keeps_its_log_and_a_manifest_but_no_markdown(start: Any, t
         assert "KeyError: 'a bug'" in (folder / "logs" / "run.log").read_text()
         assert json.loads((folder / "manifest.json").read_text())["error"]["code"] == "internal_error"
         assert not (folder / "artifacts").exists()
+
+    asyncio.run(scenario())
+
+
+def test_a_manifest_is_there_from_admission_on_and_follows_the_job(start: Any, tmp_path: Path) -> None:
+    def manifest_of(record: JobRecord) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((tmp_path / "root" / "jobs" / record.job_id / "manifest.json").read_text())
+        return told
+
+    async def until(record: JobRecord, status: str) -> dict[str, Any]:
+        for _ in range(200):
+            if (told := manifest_of(record))["status"] == status:
+                return told
+            await asyncio.sleep(0.02)
+        raise AssertionError(told)
+
+    async def scenario() -> None:
+        async with start() as client:
+            first, second = await client.submit("sleep-0.6"), await client.submit("ok", pin=True)
+            waits = manifest_of(second)
+            assert (waits["status"], waits["attempt"], waits["ended_at"]) == ("queued", 0, None)
+            assert waits["retention"] == {"pinned": True, "expires_at": None}
+            runs = await until(first, "running")
+            assert (runs["attempt"], runs["ended_at"], runs["retention"]["pinned"]) == (1, None, False)
+            await client.jobs.set_pinned(first.job_id, True)
+            told = manifest_of(first)
+            assert (told["status"], told["retention"]["pinned"]) == ("running", True)
+            assert (await until(first, "succeeded"))["retention"]["pinned"] is True
+            ended = await until(second, "succeeded")
+            assert ended["ended_at"] is not None
+            await client.jobs.set_pinned(second.job_id, False)
+            unpinned = manifest_of(second)
+            assert unpinned["retention"]["expires_at"] is not None
+            assert unpinned | {"retention": None} == ended | {"retention": None}
+            assert not list((tmp_path / "root" / "jobs").glob("*/.manifest-*"))
+
+    asyncio.run(scenario())
+
+
+def test_a_manifest_from_before_the_end_is_mended_at_the_next_start(start: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            ended = await client.end_of(await client.submit("ok"))
+        manifest = tmp_path / "root" / "jobs" / ended.job_id / "manifest.json"
+        whole = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(whole | {"status": "running"}))
+        as_of = ended.created_at.timestamp()
+        os.utime(manifest, (as_of, as_of))
+        async with start():
+            for _ in range(500):
+                if json.loads(manifest.read_text()) == whole:
+                    return
+                await asyncio.sleep(0.02)
+        raise AssertionError(manifest.read_text())
+
+    asyncio.run(scenario())
+
+
+def test_nobody_else_can_read_what_lies_under_the_root(start: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        old = tmp_path / "root" / "uploads"
+        old.mkdir(parents=True, mode=0o755)
+        (tmp_path / "root" / "ledger.sqlite").touch(mode=0o644)
+        async with start() as client:
+            await client.end_of(await client.submit("ok"))
+            await client.end_of(await client.submit("raise"))
+            below = list((tmp_path / "root").rglob("*"))
+            assert len(below) > 15
+            assert [path for path in below if path.exists() and path.stat().st_mode & 0o077] == []
 
     asyncio.run(scenario())
 
@@ -254,8 +325,9 @@ def test_a_second_service_on_the_same_root_is_refused(start: Any, tmp_path: Path
 
     async def scenario() -> None:
         async with start():
-            with pytest.raises(SirConvertError, match="another service"):
+            with pytest.raises(ServiceCannotStart, match="another service") as caught:
                 RootLock(tmp_path / "root").take()
+            assert_operators_mistake(caught.value, "root_in_use")
         lock = RootLock(tmp_path / "root")
         lock.take()
         lock.release()
@@ -265,10 +337,33 @@ def test_a_second_service_on_the_same_root_is_refused(start: Any, tmp_path: Path
 
 def test_a_root_that_cannot_be_used_is_told_in_words(start: Any, tmp_path: Path) -> None:
     (tmp_path / "root").write_text("a file, no folder")
+    assert_operators_mistake(fail_to(start), "storage")
 
+
+def test_a_lock_that_cannot_be_had_is_told_in_words(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "root" / "service.lock").mkdir(parents=True)
+    assert_operators_mistake(fail_to(start), "storage")
+
+
+def test_a_job_database_that_is_none_is_told_in_words(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "jobs.sqlite").write_bytes(b"no database " * 1000)
+    assert_operators_mistake(fail_to(start), "database")
+
+
+def fail_to(start: Any) -> ServiceCannotStart:
     async def scenario() -> None:
-        with pytest.raises(SirConvertError, match="CONVERTER_STORAGE_ROOT"):
-            async with start():
-                pass
+        async with start():
+            pass
 
-    asyncio.run(scenario())
+    with pytest.raises(ServiceCannotStart) as caught:
+        asyncio.run(scenario())
+    return caught.value
+
+
+def assert_operators_mistake(error: ServiceCannotStart, reason: str) -> None:
+    assert (error.code, error.exit_code) == ("service_cannot_start", ExitCode.UNAVAILABLE)
+    assert error.details["reason"] == reason
+    assert any(
+        "CONVERTER_STORAGE_ROOT" in remedy or "Let the account" in remedy for remedy in error.details["remediation"]
+    )

@@ -87,6 +87,14 @@ def test_raw_uploads_are_listed_by_their_age(files: StoredFiles) -> None:
     assert files.list_raw_before(AN_HOUR_AGO) == []
 
 
+def test_a_new_root_is_for_its_account_alone_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir(mode=0o755)
+    for root, mode in ((tmp_path / "new", 0o700), (tmp_path / "old", 0o755)):
+        StoredFiles(root).prepare()
+        assert root.stat().st_mode & 0o777 == mode
+        assert {folder.stat().st_mode & 0o777 for folder in root.iterdir()} == {0o700}
+
+
 def test_a_full_or_missing_storage_is_service_unavailable(files: StoredFiles, tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailable):
         files.keep_upload(JOB, tmp_path / "uploads" / "gone.pdf")

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sir_convert_a_lot.domain.errors import MachineError
+from sir_convert_a_lot.domain.errors import OcrModelsMissing
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Word
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class PageOcr:
     def read_page(self, page: pypdfium2.PdfPage, page_index: int) -> tuple[Word, ...]:
         """The words of the page as a reader sees it (rotation applied), in the order lines were detected.
 
-        Raises `MachineError` when a model file is missing. `page_index` is 0-based and only named in errors.
+        Raises `OcrModelsMissing` when a model file is missing. `page_index` is 0-based and only named in errors.
         """
         scale = render_scale(page.get_width(), page.get_height(), self._max_page_pixels)
         image = page.render(scale=scale, rev_byteorder=False).to_numpy()
@@ -140,10 +140,9 @@ def _open_reader(threads: int, models_folder: Path | None, page_index: int) -> A
     folder = models_folder or Path(rapidocr.__file__).parent / "models"
     missing = [name for name in MODEL_FILES.values() if not (folder / name).is_file()]
     if missing:
-        raise MachineError(
+        raise OcrModelsMissing(
             f"page {page_index + 1} needs OCR, and the rapidocr package lacks its models {', '.join(missing)}",
             details={
-                "reason": "ocr_models_missing",
                 "missing": missing,
                 "remediation": ["Install the package again: pip install --force-reinstall rapidocr==3.10.0"],
             },

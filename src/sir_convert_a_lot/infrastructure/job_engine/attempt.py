@@ -50,12 +50,10 @@ class Attempts:
             request = await self.check_again(request)
             return await self._convert(slot, request, report)
         except SirConvertError as error:
-            logger.warning(
-                "job %s failed: %s: %s (%s)", request.job_id, error.code, error.message, request.correlation_id
-            )
+            logger.warning("job %s failed: %s: %s", request.job_id, error.code, error.message)
             return {"ok": False, "failure": describe_failure(error)}
         except Exception as error:
-            logger.exception("job %s failed unexpectedly (%s)", request.job_id, request.correlation_id)
+            logger.exception("job %s failed unexpectedly", request.job_id)
             told = InternalError(f"the job failed unexpectedly: {type(error).__name__}")
             return {"ok": False, "failure": describe_failure(told)}
 

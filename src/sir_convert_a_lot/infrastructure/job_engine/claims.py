@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 
+import structlog
 from dbos import Queue
 from dbos._core import execute_dequeued_workflow
 from dbos._dbos import _get_dbos_instance
@@ -46,6 +47,7 @@ def claim_next(queue: Queue, running: int) -> tuple[set[str], set[str]]:
         except MaxRecoveryAttemptsExceededError:
             given_up.add(job_id)
         except Exception:  # one job's boundary: DBOS marked it as failed, and the others go on
-            logger.exception("job %s could not be started", job_id)
+            with structlog.contextvars.bound_contextvars(job_id=job_id):
+                logger.exception("job %s could not be started", job_id)
             given_up.add(job_id)
     return started, given_up

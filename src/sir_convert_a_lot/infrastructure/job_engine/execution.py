@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from dbos import DBOS, PortableWorkflowError
 
 from sir_convert_a_lot.application.ports import JobRequest
@@ -30,6 +31,12 @@ from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone
 
 logger = logging.getLogger(__name__)
 
+# A job that is over sooner never has a manifest that calls it running: nobody could read it in that time, and the
+# conversion would share its cores with the reading of the record and the writing of the file.
+TELL_START_AFTER_S = 0.1
+Tell = Callable[[str], Awaitable[None]]
+LOGGED = ("job_id", "correlation_id")
+
 
 @dataclass(slots=True)
 class _Running:
@@ -40,11 +47,14 @@ class _Running:
 
 
 class Execution:
-    """Belongs to one event loop. `settle` is called with the id of each job whose outcome was recorded."""
+    """Belongs to one event loop. `tell_start` is called, beside the conversion, with the id of each job that a worker
+    has had for a moment; `settle` with the id of each whose outcome was recorded.
+    """
 
     def __init__(self, *, pool: WorkerPool, attempts: Attempts, changes: Changes, max_recovery_attempts: int) -> None:
         self.dispatcher = Dispatcher(pool.size, self._ended)
-        self.settle: Callable[[str], Awaitable[None]] | None = None
+        self.tell_start: Tell | None = None
+        self.settle: Tell | None = None
         self.workflow: Any = None
         self._pool = pool
         self._attempts = attempts
@@ -65,12 +75,14 @@ class Execution:
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=self._max_recovery_attempts)
         async def convert_job(stored: Json) -> Json:
-            self._follow(stored["job_id"], _this_task())
-            outcome = await convert_step(stored)
-            if outcome["ok"]:
-                return outcome
-            failure = outcome["failure"]
-            raise PortableWorkflowError(failure["message"], "JobFailed", failure["code"], outcome)
+            # Fields of every log line that this task causes, also of those about its end.
+            with structlog.contextvars.bound_contextvars(**{name: stored[name] for name in LOGGED}):
+                self._follow(stored["job_id"], _this_task())
+                outcome = await convert_step(stored)
+                if outcome["ok"]:
+                    return outcome
+                failure = outcome["failure"]
+                raise PortableWorkflowError(failure["message"], "JobFailed", failure["code"], outcome)
 
         self.workflow = convert_job
 
@@ -113,16 +125,14 @@ class Execution:
     def _ended(self, job_id: str) -> None:
         self.dispatcher.end(job_id)
         self._changes.announce(job_id)
-        if self.settle is not None:
-            chore = asyncio.ensure_future(self._settle(job_id, self.settle))
+        self._tell(job_id, self.settle)
+
+    def _tell(self, job_id: str, listener: Tell | None) -> None:
+        """Beside what goes on; `close` waits for it."""
+        if listener is not None:
+            chore = asyncio.ensure_future(_try(listener, job_id))
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)
-
-    async def _settle(self, job_id: str, settle: Callable[[str], Awaitable[None]]) -> None:
-        try:
-            await settle(job_id)
-        except SirConvertError as error:
-            logger.warning("job %s has no manifest yet, the next start writes it: %s", job_id, error.message)
 
     async def _convert(self, stored: Json) -> Json:
         """The step. Its result is JSON: `ok` with `result`, or not `ok` with `failure`; and the pages it came to."""
@@ -144,14 +154,15 @@ class Execution:
         self._running[job_id] = running
         self.dispatcher.forget(job_id)
         self._changes.announce(job_id)
-        logger.info("job %s started with %s on %s (%s)", job_id, request.engine, request.device, request.correlation_id)
+        telling = asyncio.get_running_loop().call_later(TELL_START_AFTER_S, self._tell, job_id, self.tell_start)
+        logger.info("job %s started with %s on %s", job_id, request.engine, request.device)
         began = time.monotonic()
         try:
             outcome = await self._attempts.make(slot, request, lambda now: self._report(job_id, running, now))
         finally:
+            telling.cancel()
             del self._running[job_id]
-        seconds = time.monotonic() - began
-        logger.info("job %s ended ok=%s after %.3f s (%s)", job_id, outcome["ok"], seconds, request.correlation_id)
+        logger.info("job %s ended ok=%s after %.3f s", job_id, outcome["ok"], time.monotonic() - began)
         pages = [running.progress.pages_total, running.progress.pages_processed]
         return outcome | {"progress": pages, "pages_total": pages[0]}
 
@@ -159,6 +170,13 @@ class Execution:
         running.progress = Progress(JobStage(now.stage), now.pages_total, now.pages_processed)
         running.updated_at = datetime.now(UTC)
         self._changes.announce(job_id)
+
+
+async def _try(listener: Tell, job_id: str) -> None:
+    try:
+        await listener(job_id)
+    except SirConvertError as error:
+        logger.warning("the manifest of job %s is behind, the next start mends it: %s", job_id, error.message)
 
 
 def _this_task() -> asyncio.Task[Any]:

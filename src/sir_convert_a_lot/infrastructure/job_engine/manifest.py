@@ -1,4 +1,4 @@
-"""`manifest.json` of a job: what it was asked, how it ended, how long it is kept.
+"""`manifest.json` of a job: what it was asked, where it stands, how it ended, how long it is kept.
 
 Owns the file's keys. A copy for people and backups; nothing reads it back.
 """
@@ -10,11 +10,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sir_convert_a_lot.domain.job import JobRecord
+from sir_convert_a_lot.application.ports import JobRequest
+from sir_convert_a_lot.domain.job import JobRecord, JobStage, JobStatus, Progress
 
 
 def describe_manifest(record: JobRecord) -> dict[str, Any]:
-    """JSON-able, for a terminal record."""
+    """JSON-able. While the job waits or runs, `ended_at` is null and `expires_at` may still move."""
     return {
         "api_version": "v1",
         "job_id": record.job_id,
@@ -22,7 +23,7 @@ def describe_manifest(record: JobRecord) -> dict[str, Any]:
         "status": record.status.value,
         "attempt": record.attempt,
         "created_at": _write(record.created_at),
-        "ended_at": _write(record.updated_at),
+        "ended_at": _write(record.updated_at) if record.status.is_terminal else None,
         "result": None if record.result is None else asdict(record.result),
         "error": None if record.failure is None else asdict(record.failure),
         "retention": {
@@ -30,6 +31,22 @@ def describe_manifest(record: JobRecord) -> dict[str, Any]:
             "expires_at": None if record.expires_at is None else _write(record.expires_at),
         },
     }
+
+
+def describe_admitted(request: JobRequest, expires_at: datetime | None) -> dict[str, Any]:
+    """The same of a job that is about to be queued, and that no database knows yet."""
+    return describe_manifest(
+        JobRecord(
+            job_id=request.job_id,
+            status=JobStatus.QUEUED,
+            spec=request.spec,
+            created_at=request.created_at,
+            updated_at=request.created_at,
+            expires_at=expires_at,
+            attempt=0,
+            progress=Progress(JobStage.QUEUED, request.pages_total),
+        )
+    )
 
 
 def _write(moment: datetime) -> str:

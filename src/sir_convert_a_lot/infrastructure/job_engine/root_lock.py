@@ -9,7 +9,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from sir_convert_a_lot.domain.errors import SirConvertError
+from sir_convert_a_lot.domain.errors import ServiceCannotStart
 
 
 class RootLock:
@@ -20,19 +20,28 @@ class RootLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Raises `SirConvertError` when another process holds it."""
+        """Raises `ServiceCannotStart` when another process holds it, or the file cannot be had."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise SirConvertError(f"cannot open {self._path}: {error.strerror}") from error
+            raise ServiceCannotStart(
+                f"cannot open {self._path}: {error.strerror}",
+                details={
+                    "reason": "storage",
+                    "remediation": [f"Let the account that runs the service own {self._path}, or delete it."],
+                },
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise SirConvertError(
-                f"another service (process {holder or 'unknown'}) uses this storage root: {self._path.parent}. "
-                "Stop it, or name another root with CONVERTER_STORAGE_ROOT."
+            raise ServiceCannotStart(
+                f"another service (process {holder or 'unknown'}) uses this storage root: {self._path.parent}",
+                details={
+                    "reason": "root_in_use",
+                    "remediation": ["Stop the other service, or name another root with CONVERTER_STORAGE_ROOT."],
+                },
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)

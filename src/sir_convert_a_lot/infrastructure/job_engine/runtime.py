@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, PortableWorkflowError
 
-from sir_convert_a_lot.domain.errors import SirConvertError
+from sir_convert_a_lot.domain.errors import ServiceCannotStart
 from sir_convert_a_lot.infrastructure.job_engine.execution import Execution
 
 APP = "sir-convert-a-lot"
@@ -28,14 +28,14 @@ VERSION = "v1"
 
 
 def configure(root: Path) -> None:
-    """Make the one DBOS instance of this process; launch it with `DBOS.launch()`. Raises `SirConvertError`."""
+    """Make the one DBOS instance of this process; launch it with `DBOS.launch()`. Raises `ServiceCannotStart`."""
     database = root / "jobs.sqlite"
     try:
         with sqlite3.connect(database) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file
         connection.close()
     except sqlite3.Error as error:
-        raise SirConvertError(f"cannot open the job database {database}: {error}") from error
+        raise _cannot_start(f"cannot open the job database {database}: {error}") from error
     config: DBOSConfig = {
         "name": APP,
         "system_database_url": f"sqlite:///{database}",
@@ -77,7 +77,7 @@ async def running(root: Path, execution: Execution) -> AsyncIterator[None]:
         DBOS.launch()
     except Exception as error:
         DBOS.destroy(destroy_registry=True)
-        raise SirConvertError(f"the job engine cannot start on {root}: {error}") from error
+        raise _cannot_start(f"the job engine cannot start on {root}: {error}") from error
     try:
         await execution.dispatcher.start()
         yield
@@ -85,6 +85,19 @@ async def running(root: Path, execution: Execution) -> AsyncIterator[None]:
         # DBOS made its threads the loop's default ones, and they end here: whoever stops after it needs others.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         await asyncio.to_thread(_destroy)
+
+
+def _cannot_start(message: str) -> ServiceCannotStart:
+    return ServiceCannotStart(
+        message,
+        details={
+            "reason": "database",
+            "remediation": [
+                "Bring jobs.sqlite back from a backup, or move it, -wal and -shm away and lose the jobs in it.",
+                "Or name another root with CONVERTER_STORAGE_ROOT.",
+            ],
+        },
+    )
 
 
 def _destroy() -> None:
