@@ -57,7 +57,7 @@ def test_raw_files_go_first_then_the_job_and_pinned_ones_stay(start: Any, tmp_pa
 def test_a_running_job_keeps_its_upload_however_old(start: Any) -> None:
     async def scenario() -> None:
         async with start() as client:
-            record = await client.submit("sleep-1")
+            record = await client.submit("sleep-30")
             assert await sweep_in(client, timedelta(days=30)) == Swept(0, 0, 0)
             assert client.service.files.input_path(record.job_id).exists()
 
