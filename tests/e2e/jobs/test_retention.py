@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -139,5 +140,62 @@ def test_unpinning_a_job_that_never_was_pinned_gives_it_no_more_time(start: Any)
         async with start() as client:
             record = await client.end_of(await client.submit("ok"))
             assert (await client.jobs.set_pinned(record.job_id, False)).expires_at == record.expires_at
+
+    asyncio.run(scenario())
+
+
+def sweeps_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What each sweep so far came to: its level."""
+    return [record.levelname for record in caplog.records if record.getMessage().startswith(("swept", "the sweep"))]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to pass")
+
+
+def test_sweeps_go_on_after_one_that_could_not(start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    jobs, away = tmp_path / "root" / "jobs", tmp_path / "away"
+
+    async def scenario() -> None:
+        async with start(sweep_interval_s=0.05) as client:
+            jobs.rename(away)
+            await until(lambda: sweeps_in(caplog)[-2:] == ["ERROR", "ERROR"])
+            told = next(record for record in caplog.records if record.levelname == "ERROR")
+            assert told.exc_info is not None
+            assert await client.service.is_healthy()
+            away.rename(jobs)
+            await until(lambda: sweeps_in(caplog)[-1] == "INFO")
+
+    asyncio.run(scenario())
+
+
+def test_a_broken_database_is_told_once_a_sweep(start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with start(sweep_interval_s=0.2):
+            for database in (tmp_path / "root").glob("jobs.sqlite*"):
+                with database.open("r+b") as file:
+                    file.write(b"garbage" * 1000)
+            await until(lambda: bool(sweeps_in(caplog)))
+            caplog.clear()
+            await asyncio.sleep(1)
+            assert len(sweeps_in(caplog)) <= 5
+            assert len(caplog.records) <= 20
+
+    asyncio.run(scenario())
+
+
+def test_a_service_whose_sweeps_ended_is_not_healthy(start: Any) -> None:
+    async def scenario() -> None:
+        async with start() as client:
+            assert await client.service.is_healthy()
+            (sweeper,) = (task for task in asyncio.all_tasks() if task.get_name() == "sweeper")
+            sweeper.cancel()
+            await asyncio.wait({sweeper})
+            assert not await client.service.is_healthy()
 
     asyncio.run(scenario())
