@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sir_convert_a_lot.application.ports import IdempotencyEntry, IdempotencyScope
-from sir_convert_a_lot.domain.errors import ServiceUnavailable
+from sir_convert_a_lot.domain.errors import ServiceCannotStart, ServiceUnavailable
 
 _metadata = sa.MetaData()
 _keys = sa.Table(
@@ -48,8 +48,21 @@ class SqlLedger:
             sa.event.listen(self._engine, "begin", _begin_as_writer)
 
     def prepare(self) -> None:
-        with self._transaction() as connection:
-            _metadata.create_all(connection)
+        """Make the tables. Raises `ServiceCannotStart` when the database cannot be opened."""
+        try:
+            with self._engine.begin() as connection:
+                _metadata.create_all(connection)
+        except SQLAlchemyError as error:
+            raise ServiceCannotStart(
+                f"cannot open the ledger of idempotency keys: {getattr(error, 'orig', None) or error}",
+                details={
+                    "reason": "database",
+                    "remediation": [
+                        "Bring ledger.sqlite back from a backup, or move it, -wal and -shm away and lose its keys.",
+                        "Or name another root with CONVERTER_STORAGE_ROOT.",
+                    ],
+                },
+            ) from error
 
     def close(self) -> None:
         self._engine.dispose()

@@ -345,9 +345,10 @@ def test_a_lock_that_cannot_be_had_is_told_in_words(start: Any, tmp_path: Path) 
     assert_operators_mistake(fail_to(start), "storage")
 
 
-def test_a_job_database_that_is_none_is_told_in_words(start: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["jobs.sqlite", "ledger.sqlite"])
+def test_a_database_that_is_none_is_told_in_words(start: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "jobs.sqlite").write_bytes(b"no database " * 1000)
+    (tmp_path / "root" / name).write_bytes(b"no database " * 1000)
     assert_operators_mistake(fail_to(start), "database")
 
 
