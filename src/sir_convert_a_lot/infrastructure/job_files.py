@@ -10,7 +10,8 @@
                   unpinned              left by the last unpin; its time is that moment
 
 Owns names, moves and deletions; every move is a rename on one filesystem, so a reader sees a file whole or not at all.
-Refuses to know job state: the manifest is a copy for people, written from the engine's record and never read back.
+Refuses to know job state: the manifest is a copy for people, written from the engine's record and read back only to see
+whether it is out of date.
 """
 
 from __future__ import annotations
@@ -144,22 +145,22 @@ class StoredFiles:
         """Delete what was published of a job that was canceled meanwhile."""
         shutil.rmtree(self._jobs / job_id / "artifacts", ignore_errors=True)
 
-    def has_manifest_since(self, job_id: str, moment: datetime) -> bool:
-        """Whether the job's manifest tells a record that was read at `moment` or later."""
-        manifest = self._jobs / job_id / "manifest.json"
-        return manifest.exists() and not _was_before(manifest, moment)
+    def manifest_status(self, job_id: str) -> str | None:
+        """The state that the job's manifest tells, to see whether it is out of date; None where none can be read."""
+        try:
+            status = json.loads((self._jobs / job_id / "manifest.json").read_text("utf-8")).get("status")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return status if isinstance(status, str) else None
 
-    def write_manifest(self, job_id: str, manifest: dict[str, Any], as_of: datetime) -> None:
-        """Whole or not at all. The file's time is `as_of`, before which the record was not read. Nothing happens when
-        the job's folder is gone.
-        """
+    def write_manifest(self, job_id: str, manifest: dict[str, Any]) -> None:
+        """Whole or not at all. Nothing happens when the job's folder is gone."""
         folder = self._jobs / job_id
         if not folder.is_dir():
             return
         fresh = folder / f".manifest-{uuid4().hex}.json"
         try:
             fresh.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-            os.utime(fresh, (as_of.timestamp(), as_of.timestamp()))
             fresh.replace(folder / "manifest.json")
         except OSError as error:
             raise _unavailable(error) from error

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 from dbos import error as dbos_error
@@ -28,7 +28,7 @@ from sir_convert_a_lot.infrastructure.job_engine.cursor import Cursor
 from sir_convert_a_lot.infrastructure.job_engine.dispatch import QUEUE, WORKFLOW
 from sir_convert_a_lot.infrastructure.job_engine.execution import Execution
 from sir_convert_a_lot.infrastructure.job_engine.manifest import describe_admitted, describe_manifest
-from sir_convert_a_lot.infrastructure.job_engine.records import TERMINAL_NAMES, describe_job, names_of
+from sir_convert_a_lot.infrastructure.job_engine.records import STATUSES, TERMINAL_NAMES, describe_job, names_of
 from sir_convert_a_lot.infrastructure.job_engine.wire import write_request
 from sir_convert_a_lot.infrastructure.job_files import StoredFiles
 
@@ -44,8 +44,6 @@ SETTLE_LAST = 500
 REMEMBERED_ENDS = 1000
 # Waiters are woken in process; this is for a change that no announcement told of.
 LOOK_AGAIN_S = 1.0
-# The database keeps the end of a job in whole milliseconds, cut off.
-CLOCK_STEP = timedelta(milliseconds=1)
 
 
 class DbosJobEngine:
@@ -95,16 +93,15 @@ class DbosJobEngine:
 
     async def refresh_manifest(self, job_id: str) -> None:
         async with self._manifests:
-            as_of = datetime.now(UTC)
             record = await self.read(job_id)
             if record is not None:
-                await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record), as_of)
+                await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record))
 
     async def _write_admitted(self, request: JobRequest) -> None:
         def write() -> None:
             expires_at = None if self._files.is_pinned(request.job_id) else request.created_at + self._keeps
             manifest = describe_admitted(request, expires_at)
-            self._files.write_manifest(request.job_id, manifest, request.created_at)
+            self._files.write_manifest(request.job_id, manifest)
 
         await asyncio.to_thread(write)
 
@@ -202,22 +199,21 @@ class DbosJobEngine:
                 name=WORKFLOW, status=TERMINAL_NAMES, sort_desc=True, limit=SETTLE_LAST, load_input=False
             )
         for row in rows:
-            ended_ms = row.completed_at or row.updated_at or 0
-            after_end = datetime.fromtimestamp(ended_ms / 1000, UTC) + CLOCK_STEP
-            if not self._files.has_manifest_since(row.workflow_id, after_end):
+            # Told by the state in the manifest, not by times: before Python 3.12 DBOS keeps whole seconds on SQLite.
+            told = await asyncio.to_thread(self._files.manifest_status, row.workflow_id)
+            if told != STATUSES[row.status]:
                 await self._settle(row.workflow_id)
 
     async def _settle(self, job_id: str) -> None:
         """Write the manifest of a job that ended without its workflow's doing, and keep nothing it published."""
         async with self._manifests:
-            as_of = datetime.now(UTC)
             record = await self.read(job_id)
             if record is None or not record.status.is_terminal:
                 return
             self._tell_end(record)
             if record.status is JobStatus.CANCELED:
                 await asyncio.to_thread(self._files.drop_artifacts, job_id)
-            await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record), as_of)
+            await asyncio.to_thread(self._files.write_manifest, job_id, describe_manifest(record))
 
     def _tell_end(self, record: JobRecord) -> None:
         if record.job_id in self._told_ends:
