@@ -91,7 +91,7 @@ def explain(error: SirConvertError) -> list[str]:
         lines.append(f"  remedy:   {next_step}")
     lines += [f"  log:      {line}" for line in details.get("log") or ()]
     if details.get("correlation_id"):
-        lines.append(f"  log:      look for {details['correlation_id']}")
+        lines.append(f"  request:  {details['correlation_id']} in the log of the service")
     return lines
 
 
