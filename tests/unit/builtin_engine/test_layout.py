@@ -158,6 +158,12 @@ def test_one_overfull_line_does_not_cut_a_column() -> None:
     assert tags_of(words) == ["L-", "R-"]
 
 
+def test_the_end_of_an_overfull_line_stays_in_its_column() -> None:
+    words = fill("L-", 40, 100, 12) + fill("R-", 220, 106, 12)
+    words += write("L-overhang", 168, 148)  # beyond the middle of the gutter, beside no line of the other column
+    assert tags_of(words) == ["L-", "R-"]
+
+
 def test_spaces_of_justified_lines_stacked_by_chance_are_no_gutter() -> None:
     words = fill("a-", 40, 100, 10, width=300)
     for line in range(3):

@@ -179,7 +179,8 @@ def _cut(rows: Sequence[Line], x: float, size: float) -> list[_Band]:
             flush()
             bands.append(_Band(across=row.words))
             continue
-        sides = [word for word in row.words if word.box.x1 <= x], [word for word in row.words if word.box.x1 > x]
+        # By where a word begins, as in `_space_around`: the end of an overfull line may reach beyond `x`.
+        sides = [word for word in row.words if word.box.x0 < x], [word for word in row.words if word.box.x0 >= x]
         for words, lines in zip(sides, (left, right), strict=True):
             if words:
                 lines.append(Line(tuple(words), enclose([word.box for word in words])))
