@@ -30,7 +30,7 @@ PDM_REQUIREMENTS = ("pdm==2.29.3", "unearth<0.19", "hishel==1.4.0")
 # What each environment installs beside the base. `--prod` leaves the dependency groups out.
 INSTALL_ARGUMENTS = {
     "base": ("--prod",),
-    "test": ("-G", "pymupdf", "-G", "test", "-G", "lint", "-G", "examples"),
+    "test": ("-G", "docling", "-G", "pymupdf", "-G", "test", "-G", "lint", "-G", "examples"),
 }
 
 

@@ -23,9 +23,10 @@ with `convert-a-lot gpu probe --json`.
 The probe climbs a ladder, nearest the hardware first, and the first rung that does not pass names the cause. What else
 was seen stands in `evidence`. Remedies stand in the order in which to try them. Names in capitals are yours to fill in.
 
-The probe of this version reads files and opens device nodes; it never imports torch and computes nothing. So it can say
-why a GPU is unusable, and cannot prove that one is usable: a host on which nothing is wrong is `probe_incomplete`, and
-a request that needs the GPU is refused. Causes marked *not told by this version's probe* need rungs that compute.
+The first four rungs read files and open device nodes. Only where they pass does the probe start a child process that
+imports torch, computes, and compares the results with the CPU's; a hang or a crash there is a cause, not a dead
+service. What no rung could tell is `probe_incomplete`, and a request that needs the GPU is refused. *Told without
+torch* marks causes that the first four rungs name, so also on a machine where torch is not installed.
 """
 
 
@@ -39,11 +40,11 @@ def write_runbook() -> str:
 def write_section(cause: Cause, entry: CauseEntry) -> str:
     """One cause; the heading is its anchor."""
     if entry.is_warning_only:
-        mark = "*A warning: nothing is refused for it. Not told by this version's probe.*\n\n"
-    elif cause is Cause.GPU_FORBIDDEN_BY_SETTING:
-        mark = "*Told by the acceleration policy, not by the probe.*\n\n"
-    elif not entry.is_told_without_torch:
-        mark = "*Not told by this version's probe.*\n\n"
+        mark = "*A warning: nothing is refused for it.*\n\n"
+    elif entry.teller:
+        mark = f"*{entry.teller} tells it.*\n\n"
+    elif entry.is_told_without_torch:
+        mark = "*Told without torch.*\n\n"
     else:
         mark = ""
     remedies = "\n".join(f"{number}. {write_remedy(remedy)}" for number, remedy in enumerate(entry.remedies, 1))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-FOREIGN_PREFIXES = ("SIR_", "CONVERTER_", "DBOS_")
+FOREIGN_PREFIXES = ("SIR_", "CONVERTER_", "DBOS_", "DOCLING_")
 
 # Before any test module is imported: settings are read from the environment, and a developer's own must not be seen.
 for name in [name for name in os.environ if name.startswith(FOREIGN_PREFIXES)]:

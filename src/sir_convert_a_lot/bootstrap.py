@@ -14,16 +14,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sir_convert_a_lot.domain.acceleration_policy import ServerRules
-from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
+from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, Rung
 from sir_convert_a_lot.settings import Settings
 
 if TYPE_CHECKING:
     from sir_convert_a_lot.application.admit import Admission
     from sir_convert_a_lot.application.jobs import Jobs
-    from sir_convert_a_lot.application.ports import GpuProbe, PdfInspector
+    from sir_convert_a_lot.application.ports import GpuProbe, ModelFiles, PdfInspector
     from sir_convert_a_lot.domain.engine import ReportProgress
     from sir_convert_a_lot.domain.job import ResultMetadata
     from sir_convert_a_lot.domain.job_spec import JobSpec
@@ -103,18 +103,33 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
             CachedProbe(ttl_s=settings.probe_ttl_s),
             _read_rules(settings),
             frozenset(installed_engines()),
+            _find_models(settings),
         )
+        looking = asyncio.create_task(_tell_missing_models(parts))
+        stack.push_async_callback(_end, looking)
         engine = await stack.enter_async_context(_run_engine(parts, work))
         sweeper = asyncio.create_task(_sweep_for_ever(parts, engine), name="sweeper")
         stack.push_async_callback(_end, sweeper)
         yield _assemble(parts, engine, sweeper)
 
 
-def probe_gpu() -> ProbeSnapshot:
-    """Look at this machine's GPU now. Blocking, milliseconds."""
+def probe_gpu(last_rung: Rung = LADDER[-1]) -> ProbeSnapshot:
+    """Look at this machine's GPU now, up to one rung. Blocking: milliseconds, and with a GPU until it is proven."""
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
 
-    return probe()
+    return probe(last_rung=last_rung)
+
+
+def download_models(output_dir: Path | None) -> Path:
+    """Fetch the Docling engine's models from their hubs; return the folder. Blocking, minutes.
+
+    Raises `ValidationError` where the engine is not installed, `ServiceUnavailable` where no hub can be reached.
+    """
+    from sir_convert_a_lot.infrastructure.engines.docling import downloading
+    from sir_convert_a_lot.infrastructure.engines.installed import require_engine
+
+    require_engine("docling")
+    return downloading.download_models(output_dir)
 
 
 @asynccontextmanager
@@ -133,7 +148,8 @@ async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[
     pool = _build_pool(settings, work, workers=1)
     with temporary_folder() as scratch:
         try:
-            yield _Local(settings, probe, frozenset(installed_engines()), pool, scratch).convert
+            installed = frozenset(installed_engines())
+            yield _Local(settings, probe, installed, _find_models(settings), pool, scratch).convert
         finally:
             await pool.close()
 
@@ -145,6 +161,7 @@ class _Local:
     settings: Settings
     probe: CachedProbe
     installed: frozenset[str]
+    models: ModelFiles
     pool: WorkerPool
     scratch: Path
 
@@ -160,10 +177,12 @@ class _Local:
 
         check_conflict(spec)
         placement = await place(spec, self.probe, _read_rules(self.settings), self.installed)
+        await self.models.require(placement.engine, placement.device, spec.conversion)
         order = {
             "pdf": str(pdf),
             "spec": spec.model_dump(mode="json"),
             **asdict(placement),
+            "engine_arguments": _read_engine_arguments(self.settings).get(placement.engine, {}),
             "max_pages": self.settings.max_pages,
             "max_page_pixels": self.settings.max_page_pixels,
         }
@@ -196,6 +215,27 @@ def _read_rules(settings: Settings) -> ServerRules:
     )
 
 
+def _read_engine_arguments(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What each engine is made with in a worker, by its name: JSON, since it crosses the border of a process."""
+    artifacts = settings.docling_artifacts_path
+    return {
+        "docling": {
+            "artifacts_path": str(artifacts) if artifacts else None,
+            "allow_cpu_stages": _read_cpu_stages(settings),
+        }
+    }
+
+
+def _read_cpu_stages(settings: Settings) -> list[str]:
+    return [] if settings.allow_cpu_stages == "none" else [settings.allow_cpu_stages]
+
+
+def _find_models(settings: Settings) -> ModelFiles:
+    from sir_convert_a_lot.infrastructure.engines.docling.model_files import DoclingModelFiles
+
+    return DoclingModelFiles(settings.docling_artifacts_path, _read_cpu_stages(settings))
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What exists before the job engine does."""
@@ -207,6 +247,7 @@ class _Parts:
     probe: CachedProbe
     rules: ServerRules
     installed: frozenset[str]
+    models: ModelFiles
 
 
 @asynccontextmanager
@@ -225,6 +266,7 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
         check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),
         distrust_gpu=parts.probe.invalidate,
         limits=PageLimits(settings.max_pages, settings.max_page_pixels),
+        engine_arguments=_read_engine_arguments(settings),
     )
     changes = Changes()
     execution = Execution(
@@ -256,6 +298,7 @@ def _assemble(parts: _Parts, engine: DbosJobEngine, sweeper: asyncio.Task[None])
         files=parts.files,
         ledger=parts.ledger,
         inspector=parts.inspector,
+        models=parts.models,
         probe=parts.probe,
         rules=parts.rules,
         installed=parts.installed,
@@ -299,6 +342,20 @@ async def _sweep_for_ever(parts: _Parts, engine: DbosJobEngine) -> None:
             logger.exception("the sweep stopped, the next one tries again")
         else:
             logger.info("swept %d jobs, %d raw uploads, %d leftovers", swept.jobs, swept.raw_uploads, swept.leftovers)
+
+
+async def _tell_missing_models(parts: _Parts) -> None:
+    """An engine that is installed and lacks its models is told at the start, not by its first job."""
+    from sir_convert_a_lot.domain.errors import ModelWeightsMissing
+    from sir_convert_a_lot.domain.job_spec import Conversion
+
+    if "docling" not in parts.installed:
+        return
+    try:
+        device = "cuda:0" if parts.settings.promised_device == "gpu" else "cpu"
+        await parts.models.require("docling", device, Conversion())
+    except ModelWeightsMissing as error:
+        logger.warning("requests for docling are refused: %s", error.message)
 
 
 async def _warm_up(pool: WorkerPool) -> None:

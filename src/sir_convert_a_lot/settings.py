@@ -53,6 +53,10 @@ class Settings(BaseModel):
     cpu_execution_locked: bool = False  # the GPU lock: refuse whatever would run on the CPU
     gpu_forbidden: bool = False
     probe_ttl_s: Annotated[float, Field(gt=0)] = 60.0
+    allow_cpu_stages: Literal["none", "ocr"] = "none"  # what a GPU job may do on the CPU; the result says so
+
+    # The models of the engine docling; None: where Docling itself looks
+    docling_artifacts_path: Path | None = None
 
     # Workers
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
@@ -83,7 +87,10 @@ class Settings(BaseModel):
 # Names other than SIR_CONVERT_A_LOT_<FIELD>, most important first: the first that is set wins.
 ALIASES: dict[str, tuple[str, ...]] = {
     "storage_root": ("CONVERTER_STORAGE_ROOT", f"{ENV_PREFIX}DATA_DIR", f"{ENV_PREFIX}STORAGE_ROOT"),
+    "docling_artifacts_path": ("DOCLING_ARTIFACTS_PATH", f"{ENV_PREFIX}DOCLING_ARTIFACTS_PATH"),
 }
+# Settings for which an empty text would become the current folder.
+FOLDERS = ("storage_root", "docling_artifacts_path")
 # Read by clients and the command line, not settings of the service.
 OTHER_VARIABLES = frozenset({f"{ENV_PREFIX}SERVICE_URL", f"{ENV_PREFIX}CONFIG"})
 
@@ -141,13 +148,19 @@ def _validate(values: dict[str, Any], origins: dict[str, str]) -> Settings:
             "setting api_key is empty: give a key, or none at all with --insecure-local on loopback",
             details={"field": "api_key", "reason": "empty"},
         )
-    # An empty text would become the current folder.
-    if isinstance(root := values.get("storage_root"), str) and not root.strip():
-        raise SettingsError(
-            f"setting storage_root ({origins['storage_root']}) is empty: name a folder, or leave it out",
-            details={"field": "storage_root", "reason": "empty"},
-        )
-    return settings.model_copy(update={"storage_root": settings.storage_root.expanduser()})
+    for name in FOLDERS:
+        if isinstance(folder := values.get(name), str) and not folder.strip():
+            raise SettingsError(
+                f"setting {name} ({origins[name]}) is empty: name a folder, or leave it out",
+                details={"field": name, "reason": "empty"},
+            )
+    models = settings.docling_artifacts_path
+    return settings.model_copy(
+        update={
+            "storage_root": settings.storage_root.expanduser(),
+            "docling_artifacts_path": models.expanduser() if models else None,
+        }
+    )
 
 
 def _read_file(path: Path) -> dict[str, Any]:

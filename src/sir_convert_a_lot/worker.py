@@ -43,7 +43,7 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
             max_pages=order["max_pages"],
             max_page_pixels=order["max_page_pixels"],
         ),
-        keep_engine(order["engine"]),
+        keep_engine(order["engine"], order["engine_arguments"]),
         normalise,
         lambda stage, processed, total: report(JobStage(stage).value, processed, total),
     )
@@ -52,10 +52,10 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
     return asdict(conversion.metadata)
 
 
-def keep_engine(name: str) -> Engine:
-    """The engine of that name, loaded once a process."""
+def keep_engine(name: str, arguments: dict[str, Any]) -> Engine:
+    """The engine of that name, made once a process with these arguments, which a service does not change."""
     if name not in _loaded:
-        _loaded[name] = load_engine(name)
+        _loaded[name] = load_engine(name, **arguments)
     return _loaded[name]
 
 

@@ -25,6 +25,7 @@ from sir_convert_a_lot.domain.errors import ServiceUnavailable
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job import JobRecord, JobStatus
+from sir_convert_a_lot.domain.job_spec import Conversion
 from sir_convert_a_lot.interfaces.http_api.app import create_app
 from sir_convert_a_lot.interfaces.http_api.auth import Access
 from sir_convert_a_lot.interfaces.http_api.context import ApiContext
@@ -135,6 +136,13 @@ class Inspector:
         return Inspection(pages_total=1, problem=None)
 
 
+class NoModels:
+    """Nothing is missing, since nothing is needed."""
+
+    async def require(self, engine: str, device: str, conversion: Conversion) -> None:
+        return None
+
+
 class EmptyProbe:
     """A machine without a GPU."""
 
@@ -164,6 +172,7 @@ def build_ask(
         files=files,
         ledger=ledger,
         inspector=Inspector(inspector_error),
+        models=NoModels(),
         probe=probe,
         rules=rules,
         installed=frozenset({"builtin"}),

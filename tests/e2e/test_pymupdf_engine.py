@@ -38,11 +38,10 @@ def test_listing_engines_imports_none_of_them() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["docling", "pymupdf", "tesseract"])
+@pytest.mark.parametrize(
+    "name", [name for name in ("docling", "pymupdf", "tesseract") if name not in installed_engines()]
+)
 def test_an_engine_that_is_not_installed_is_refused_by_name(name: str) -> None:
-    if name in installed_engines():
-        pytest.skip(f"the engine {name} is installed here")
-
     with pytest.raises(ValidationError) as caught:
         load_engine(name)
 

@@ -14,7 +14,7 @@ from sir_convert_a_lot.application.ports import IdempotencyEntry, IdempotencySco
 from sir_convert_a_lot.domain.acceleration_policy import ServerRules
 from sir_convert_a_lot.domain.errors import RateLimited, ServiceUnavailable
 from sir_convert_a_lot.domain.job import JobRecord, JobStage, JobStatus, Progress
-from sir_convert_a_lot.domain.job_spec import JobSpec
+from sir_convert_a_lot.domain.job_spec import Conversion, JobSpec
 
 LIMIT = 2
 SPEC = JobSpec.model_validate(
@@ -93,6 +93,11 @@ class Inspector:
         return Inspection(pages_total=1, problem=None)
 
 
+class NoModels:
+    async def require(self, engine: str, device: str, conversion: Conversion) -> None:
+        return None
+
+
 class Service:
     """An admission with these parts, and how to send it a request with a key of its own."""
 
@@ -104,6 +109,7 @@ class Service:
             files=self.files,
             ledger=Ledger(),
             inspector=Inspector(),
+            models=NoModels(),
             probe=Part(),
             rules=ServerRules(),
             installed=frozenset({"builtin"}),

@@ -26,6 +26,21 @@ def test_the_contracts_name_of_the_storage_root_wins_over_its_alias() -> None:
     assert load_settings(environ={"SIR_CONVERT_A_LOT_DATA_DIR": "/second"}).settings.storage_root == Path("/second")
 
 
+def test_the_folder_of_the_models_goes_by_doclings_own_name_first() -> None:
+    ours = {"SIR_CONVERT_A_LOT_DOCLING_ARTIFACTS_PATH": "/ours"}
+    assert load_settings(environ={}).settings.docling_artifacts_path is None
+    assert load_settings(environ=ours).settings.docling_artifacts_path == Path("/ours")
+    both = ours | {"DOCLING_ARTIFACTS_PATH": "~/theirs"}
+    assert load_settings(environ=both).settings.docling_artifacts_path == Path("~/theirs").expanduser()
+
+
+@pytest.mark.parametrize("value", ["layout_analysis", "all", ""])
+def test_only_ocr_may_be_allowed_on_the_cpu_for_a_gpu_job(value: str) -> None:
+    assert load_settings(environ={}).settings.allow_cpu_stages == "none"
+    with pytest.raises(SettingsError, match="allow_cpu_stages"):
+        load_settings(environ={"SIR_CONVERT_A_LOT_ALLOW_CPU_STAGES": value})
+
+
 def test_a_misspelt_key_in_the_file_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "sir.toml"
     file.write_text("max_page = 2\n")
@@ -50,10 +65,17 @@ def test_an_empty_key_is_an_error_and_not_an_open_door(value: str) -> None:
         load_settings(environ={"SIR_CONVERT_A_LOT_API_KEY": value})
 
 
-@pytest.mark.parametrize("variable", ["CONVERTER_STORAGE_ROOT", "SIR_CONVERT_A_LOT_DATA_DIR"])
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("storage_root", "CONVERTER_STORAGE_ROOT"),
+        ("storage_root", "SIR_CONVERT_A_LOT_DATA_DIR"),
+        ("docling_artifacts_path", "DOCLING_ARTIFACTS_PATH"),
+    ],
+)
 @pytest.mark.parametrize("value", ["", "  "])
-def test_an_empty_storage_root_is_refused_and_not_the_current_folder(variable: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"storage_root .env {variable}. is empty"):
+def test_an_empty_folder_is_refused_and_not_the_current_one(name: str, variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} .env {variable}. is empty"):
         load_settings(environ={variable: value})
 
 

@@ -1,7 +1,7 @@
 """Admit a submission: every check in the contract's order, then exactly one durable job.
 
     conflict of policy and backend (422) → replay of the idempotency key → GPU gate (503) → engine installed (422)
-    → the PDF opens (422) → queue limit (429) → kept, claimed, submitted
+    → its models are here (503) → the PDF opens (422) → queue limit (429) → kept, claimed, submitted
 
 The checks before these (key, form, spec, media type, size) belong to the HTTP rim. Nothing is stored unless every check
 passed: the upload is deleted on every refusal. Owns the order; the rules themselves are in `domain/`.
@@ -26,6 +26,7 @@ from sir_convert_a_lot.application.ports import (
     JobFiles,
     JobLedger,
     JobRequest,
+    ModelFiles,
     PdfInspector,
 )
 from sir_convert_a_lot.domain.acceleration_policy import ServerRules, check_conflict
@@ -81,6 +82,7 @@ class Admission:
         files: JobFiles,
         ledger: JobLedger,
         inspector: PdfInspector,
+        models: ModelFiles,
         probe: GpuProbe,
         rules: ServerRules,
         installed: frozenset[str],
@@ -92,6 +94,7 @@ class Admission:
         self._files = files
         self._ledger = ledger
         self._inspector = inspector
+        self._models = models
         self._probe = probe
         self._rules = rules
         self._installed = installed
@@ -141,6 +144,7 @@ class Admission:
 
     async def _decide(self, submission: Submission) -> JobRequest:
         placement = await place(submission.spec, self._probe, self._rules, self._installed)
+        await self._models.require(placement.engine, placement.device, submission.spec.conversion)
         return JobRequest(
             job_id=self._new_job_id(),
             spec=submission.spec,

@@ -19,7 +19,13 @@ from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, Part
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.job import ResultMetadata
 from sir_convert_a_lot.domain.job_spec import JobSpec, Normalize, OcrMode
-from sir_convert_a_lot.domain.receipt import ExecutionReceipt, Grade, StageReceipt
+from sir_convert_a_lot.domain.receipt import (
+    NO_DEVICE,
+    ExecutionReceipt,
+    StageReceipt,
+    acceleration_used_by,
+    grade_of,
+)
 
 # The contract's threshold: below it a document is taken for scanned, and `auto` tries OCR.
 MIN_CHARACTERS_A_PAGE = 120
@@ -117,12 +123,12 @@ def _options(order: ConversionOrder, ocr: OcrPass) -> EngineOptions:
 def _write_receipt(
     order: ConversionOrder, engine: Engine, stages: tuple[StageReceipt, ...], wall_ms: float
 ) -> ExecutionReceipt:
-    grade = _grade(stages)
+    grade = grade_of(stages)
     return ExecutionReceipt(
         engine=engine.name,
         engine_version=engine.version,
         acceleration_policy=order.spec.execution.acceleration_policy.value,
-        acceleration_used="cuda" if grade in {Grade.PROVEN, Grade.CORROBORATED} else "cpu",
+        acceleration_used=acceleration_used_by(grade),
         grade=grade,
         stages=stages,
         wall_ms=round(wall_ms, 3),
@@ -131,16 +137,9 @@ def _write_receipt(
     )
 
 
-def _grade(stages: tuple[StageReceipt, ...]) -> Grade | None:
-    """None when no stage was asked to run on a GPU. No engine of this version can prove one, so anything else is
-    UNAVAILABLE: claiming more would need operation records that nobody wrote.
-    """
-    return Grade.UNAVAILABLE if any(stage.device_asked != "cpu" for stage in stages) else None
-
-
 def _check_promise(order: ConversionOrder, receipt: ExecutionReceipt) -> None:
     if order.device == "cpu":
-        strayed = [stage.stage for stage in receipt.stages if stage.device_used not in {"cpu", "unknown"}]
+        strayed = [stage.stage for stage in receipt.stages if stage.device_used not in {"cpu", NO_DEVICE, "unknown"}]
         if strayed:
             raise InternalError(f"stages meant for the CPU ran elsewhere: {', '.join(strayed)}")
         return

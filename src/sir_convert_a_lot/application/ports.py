@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job import JobRecord, JobStatus
-from sir_convert_a_lot.domain.job_spec import JobSpec
+from sir_convert_a_lot.domain.job_spec import Conversion, JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,14 @@ class PdfInspector(Protocol):
     """Opens a PDF in a process of its own, which is killed when it exceeds its limit. Never raises for a bad PDF."""
 
     async def inspect(self, pdf: Path) -> Inspection: ...
+
+
+class ModelFiles(Protocol):
+    """Knows whether the model files that an engine needs are on this machine. Looks at files, loads nothing."""
+
+    async def require(self, engine: str, device: str, conversion: Conversion) -> None:
+        """Raise `ModelWeightsMissing` when `engine` cannot do this conversion on `device` for want of a file."""
+        ...
 
 
 class GpuProbe(Protocol):

@@ -19,6 +19,7 @@
     │   └── ServiceUnavailable           503  service_unavailable
     ├── MachineError             mend the machine, then retry
     │   ├── GpuNotAvailable              503  gpu_not_available
+    │   ├── ModelWeightsMissing          503  service_unavailable
     │   ├── OcrModelsMissing             503  ocr_models_missing     (a failure code of jobs)
     │   └── ServiceCannotStart                service_cannot_start   (of the command line; nobody listens yet)
     ├── JobFailure               the job ran and failed; never an HTTP answer of its own
@@ -189,6 +190,14 @@ class GpuNotAvailable(MachineError):
     exit_code = ExitCode.GPU_NOT_AVAILABLE
 
 
+class ModelWeightsMissing(MachineError):
+    """An engine's model files are not on this machine. `details`: `missing` (file names), `remediation`."""
+
+    code = "service_unavailable"
+    http_status = 503
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class OcrModelsMissing(MachineError):
     """A page needs OCR and the installation lacks the models; `details.missing` names their files."""
 
@@ -242,9 +251,19 @@ class InternalError(SirConvertError):
     http_status = 500
 
 
-# For whoever reads an error back from a wire: the class of each code.
+# For whoever reads an error back from a wire: the class of each code. Where two share one, it is the first, and
+# `find_kind` tells them apart.
 ERRORS_BY_CODE: dict[str, type[SirConvertError]] = {
     kind.code: kind
-    for kind in list(vars().values())
-    if isinstance(kind, type) and issubclass(kind, SirConvertError) and "code" in vars(kind)
+    for kind in reversed(list(vars().values()))
+    if isinstance(kind, type) and kind is not SirConvertError and issubclass(kind, SirConvertError)
+    if "code" in vars(kind)
 }
+MODEL_WEIGHTS_MISSING = "model_weights_missing"  # `details.reason` of `ModelWeightsMissing`
+
+
+def find_kind(code: str, details: Mapping[str, Any]) -> type[SirConvertError] | None:
+    """The class of an error that came over a wire; None for a code that this version does not know."""
+    if code == ModelWeightsMissing.code and details.get("reason") == MODEL_WEIGHTS_MISSING:
+        return ModelWeightsMissing
+    return ERRORS_BY_CODE.get(code)

@@ -81,8 +81,8 @@ class Remedy:
 class CauseEntry:
     """What one cause means, how it is told from its neighbours, and what to do, best remedy first.
 
-    `is_told_without_torch`: the torch-free rungs of the probe can name it. The others need the probe's torch rungs, a
-    worker or a receipt, and are named only by a build that has those.
+    `is_told_without_torch`: the torch-free rungs of the probe can name it. `teller`: who names it where that is not one
+    climb of the probe's ladder, as the subject of a sentence.
     """
 
     meaning: str
@@ -90,6 +90,7 @@ class CauseEntry:
     remedies: tuple[Remedy, ...]
     is_told_without_torch: bool = False
     is_warning_only: bool = False
+    teller: str | None = None
 
 
 REINSTALL = Remedy("Reinstall torch for this GPU from the index of its vendor, with the constraints of the lock")
@@ -207,6 +208,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
             "The GPU worked when the service started and is gone now, while the host still has it.",
             "The probe at start passed, a fresh child fails now; often after `systemctl daemon-reload` on the host.",
             (RECREATE_CONTAINER, Remedy("Use CDI or the cgroupfs driver, so that a reload keeps the devices")),
+            teller="The cached probe, which remembers the last climb that passed",
         ),
         Cause.MASKED_BY_ENV: CauseEntry(
             "Environment variables hide the GPU from torch: empty, -1, invalid, or contradicting each other.",
@@ -225,10 +227,11 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
             "A mask was changed in a process that had already started the GPU runtime.",
             "The process fails, and a fresh child with the same environment succeeds.",
             (Remedy("Restart the service with the masks set before it starts"),),
+            teller="The cached probe, when it looks again after a worker failed",
         ),
         Cause.UVM_BROKEN_AFTER_SUSPEND: CauseEntry(
             "After the machine slept, NVIDIA's memory module is broken until it is loaded again.",
-            "nvidia-smi works, and a fresh child fails with an unknown CUDA error.",
+            "A fresh child fails with an unknown CUDA error (999), and NVML does not.",
             (Remedy("Load the module anew", "rmmod nvidia_uvm && modprobe nvidia_uvm", needs_root=True),),
         ),
         Cause.SMI_LIBRARY_CLASH: CauseEntry(
@@ -238,7 +241,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
         ),
         Cause.DRIVER_TOO_OLD: CauseEntry(
             "The driver of the kernel is older than the runtime in the wheel needs.",
-            "CUDA says so by number; ROCm hangs while it lists devices, and the module's version is an old one.",
+            "CUDA says so; ROCm hangs while it counts devices, and the module's version is not as new as the wheel's.",
             (Remedy("Upgrade the driver"), REBOOT, Remedy("Or install the wheel of an older runtime")),
         ),
         Cause.DRIVER_LIB_MISMATCH: CauseEntry(
@@ -283,6 +286,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
             "A computation faulted, and this process can use the GPU no more.",
             "The process fails at every call, and a fresh child succeeds.",
             (Remedy("Restart the worker; the service does so by itself"),),
+            teller="The cached probe, when it looks again after a worker failed",
         ),
         Cause.RESULT_MISMATCH: CauseEntry(
             "The GPU computes, and its results are wrong or change from run to run.",
@@ -300,7 +304,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
         ),
         Cause.EXCLUSIVE_OR_BUSY: CauseEntry(
             "Another process holds the GPU for itself.",
-            "CUDA answers 46, and the compute mode is exclusive or prohibited.",
+            "CUDA answers 46: the compute mode is exclusive or prohibited.",
             (KILL_HOLDERS, Remedy("Allow sharing", "nvidia-smi -c DEFAULT", needs_root=True)),
         ),
         Cause.BAD_FORK: CauseEntry(
@@ -310,7 +314,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
         ),
         Cause.GPU_UNHEALTHY_HW: CauseEntry(
             "The GPU reports hardware faults.",
-            "A serious Xid, uncorrected ECC errors, or a fatal RAS record.",
+            "A serious Xid, uncorrected ECC or RAS errors, a row that cannot be replaced, or NVML asks for a recovery.",
             (Remedy("Take it out of service, reset it, and have it replaced if the fault returns"), REBOOT),
         ),
         Cause.SLOW_FIRST_RUN: CauseEntry(
@@ -326,6 +330,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
                 Remedy("Read the stages of the receipt, `result.execution`"),
                 Remedy("If that stage may run on the CPU, name it in the setting `allow_cpu_stages`"),
             ),
+            teller="The receipt of the job",
         ),
         Cause.WSL_NO_KFD: CauseEntry(
             "Windows Subsystem for Linux: the GPU is behind /dev/dxg, without the AMD driver's own node.",
@@ -347,11 +352,10 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
         ),
         Cause.PROBE_INCOMPLETE: CauseEntry(
             "The probe could not tell. What is not known is refused, never taken for a yes.",
-            "A rung could not read what it needs, or this version has no rung that would prove the GPU.",
+            "A rung could not read what it needs, was not asked for, or its child ended for a reason not of the GPU.",
             (
                 Remedy("Read which rung could not tell, and why", "convert-a-lot gpu probe --json"),
                 Remedy("Mend what could not be read"),
-                Remedy("Where every torch-free rung passed: use a version whose probe computes on the GPU"),
             ),
             is_told_without_torch=True,
         ),
@@ -362,6 +366,7 @@ CAUSES: Mapping[Cause, CauseEntry] = MappingProxyType(
                 Remedy("Switch that setting off, then restart the service"),
                 Remedy("Or ask for `acceleration_policy: cpu_only`"),
             ),
+            teller="The acceleration policy",
         ),
     }
 )

@@ -68,7 +68,7 @@ class RungState(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     UNKNOWN = "unknown"  # ran, and could not tell
-    NOT_RUN = "not_run"  # an earlier rung stopped the ladder, or this build has no such rung
+    NOT_RUN = "not_run"  # an earlier rung stopped the ladder, or it was not asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, InternalError, ServiceUnavailable, SirConvertError
+from sir_convert_a_lot.domain.errors import InternalError, ServiceUnavailable, SirConvertError, find_kind
 from sir_convert_a_lot.domain.job import ResultMetadata
 from sir_convert_a_lot.infrastructure.job_engine.wire import read_failure, read_result
 from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
@@ -56,7 +56,7 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
 def _error_of(stored: dict[str, Any], staging: Path) -> SirConvertError:
     """A bug takes the end of the worker's log along: it is the one thing to report, and its folder goes."""
     failure = read_failure(stored)
-    kind = ERRORS_BY_CODE.get(failure.code, InternalError)
+    kind = find_kind(failure.code, failure.details) or InternalError
     details = failure.details
     if issubclass(kind, InternalError):
         log = (staging / "logs" / "run.log").read_text("utf-8", "replace").splitlines()

@@ -175,6 +175,7 @@ def order(name: str) -> dict[str, Any]:
         "spec": spec,
         "pdf": "none.pdf",
         "engine": "builtin",
+        "engine_arguments": {},
         "device": "cpu",
         "probe_id": None,
         "warnings": [],

@@ -38,6 +38,25 @@ def test_the_codes_known_to_the_client_are_those_of_the_tree() -> None:
     assert ERRORS_BY_CODE["worker_crashed"] is errors.WorkerCrashed
 
 
+def test_missing_models_share_a_code_with_a_broken_service_and_are_not_tried_again() -> None:
+    body = {"error": {"code": "service_unavailable", "message": "m", "details": {"reason": "model_weights_missing"}}}
+    tried: list[int] = []
+
+    def send() -> None:
+        tried.append(1)
+        raise error_from_response(response(503, body, {"Retry-After": "1"}))
+
+    with pytest.raises(errors.ModelWeightsMissing) as raised:
+        Retrier(60, 60, threading.Event()).call(send)
+    assert len(tried) == 1
+    assert raised.value.exit_code is ExitCode.UNAVAILABLE
+
+
+def test_of_two_errors_with_one_code_the_code_alone_means_the_first_and_never_the_base() -> None:
+    assert ERRORS_BY_CODE["service_unavailable"] is ServiceUnavailable
+    assert ERRORS_BY_CODE["internal_error"] is errors.InternalError
+
+
 def test_an_unknown_code_is_could_not_tell() -> None:
     error = error_from_response(response(418, {"error": {"code": "teapot", "message": "short and stout"}}))
     assert isinstance(error, UnrecognisedAnswer)

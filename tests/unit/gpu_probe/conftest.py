@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+SHIMS = Path(__file__).parent / "shims"
 SITE = "usr/lib/python3.11/site-packages"
 AMD, NVIDIA = "0000:03:00.0", "0000:65:00.0"
 
@@ -78,7 +79,7 @@ class FakeHost:
             self.write(f"{place}/{name}", value + "\n")
         ids = int(vendor, 16).to_bytes(2, "little") + int(device, 16).to_bytes(2, "little")
         self.write(f"{place}/config", (ids if answers else b"\xff" * 4) + bytes(60))
-        if driver:
+        if driver and not (self.root / place / "driver").is_symlink():
             (self.root / place / "driver").symlink_to(f"../../../../bus/pci/drivers/{driver}")
 
     def add_amd(self) -> FakeHost:
@@ -88,7 +89,10 @@ class FakeHost:
         self.write("sys/module/amdgpu/version", "6.12.12\n")
         nodes = "sys/class/kfd/kfd/topology/nodes"
         self.write(f"{nodes}/0/properties", "cpu_cores_count 16\nsimd_count 0\ngfx_target_version 0\n")
-        self.write(f"{nodes}/1/properties", "simd_count 192\ngfx_target_version 110000\ndrm_render_minor 128\n")
+        self.write(
+            f"{nodes}/1/properties",
+            "simd_count 192\ngfx_target_version 110000\ndrm_render_minor 128\nlocation_id 768\ndomain 0\n",
+        )
         self.write("dev/kfd", "")
         self.write("dev/dri/renderD128", "")
         return self
@@ -114,6 +118,46 @@ class FakeHost:
             f"hip: Optional[str] = {hip!r}",
         ]
         self.write(f"{SITE}/torch/version.py", "from typing import Optional\n" + "\n".join(lines) + "\n")
+        self.write(f"{SITE}/torch/__init__.py", "raise ImportError('files alone, made for a test')\n")
+        return self
+
+    def add_working_amd(self, **changes: Any) -> FakeHost:
+        """An AMD host whose torch computes; `changes` go over what its shim.json says."""
+        self.add_amd().add_rocm_torch()
+        self.write(f"{SITE}/torch/lib/rocblas/library/TensileLibrary_lazy_gfx1100.dat", "")
+        device = {"name": "Radeon RX 7900 XTX", "pci_id": AMD, "arch": "gfx1100", "total_bytes": 25_753_026_560}
+        return self._add_shim(
+            {"version": "2.14.1+rocm7.2", "hip": "7.2.26015", "cuda": None, "arch_list": ["gfx90a", "gfx1100"]},
+            device,
+            changes,
+        )
+
+    def add_working_nvidia(self, **changes: Any) -> FakeHost:
+        """An NVIDIA host whose torch computes."""
+        self.add_nvidia().add_cuda_torch()
+        device = {
+            "name": "NVIDIA H100",
+            "pci_id": NVIDIA,
+            "major": 9,
+            "minor": 0,
+            "total_bytes": 85_017_755_648,
+        }
+        return self._add_shim(
+            {"version": "2.15.0+cu130", "hip": None, "cuda": "13.0", "arch_list": ["sm_80", "sm_90", "compute_120"]},
+            device,
+            changes,
+        )
+
+    def _add_shim(self, config: dict[str, Any], device: dict[str, Any], changes: dict[str, Any]) -> FakeHost:
+        config = config | {"devices": [device], "free_bytes": device["total_bytes"] - 2**30, "faults": []} | changes
+        self.write(f"{SITE}/torch/__init__.py", (SHIMS / "made_torch.py").read_bytes())
+        self.write(f"{SITE}/torch/shim.json", json.dumps(config))
+        return self
+
+    def add_nvml(self, **answers: Any) -> FakeHost:
+        """NVIDIA's management library; what is not answered is not supported."""
+        self.write(f"{SITE}/pynvml.py", (SHIMS / "made_pynvml.py").read_bytes())
+        self.write(f"{SITE}/made_pynvml.json", json.dumps(answers))
         return self
 
     def add_package(self, name: str, version: str) -> FakeHost:

@@ -7,12 +7,15 @@ import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
-from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import UNSETTLED, CachedProbe
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.device_nodes import read_nodes
 
 TTL_S = 60.0
 
@@ -139,3 +142,110 @@ def test_a_kept_snapshot_costs_next_to_nothing() -> None:
         return time.perf_counter() - started
 
     assert asyncio.run(ask()) < 0.5  # 1,000 requests
+
+
+class Nodes:
+    """What is watched, as a test changes it."""
+
+    value = "as before"
+
+    def __call__(self) -> str:
+        return self.value
+
+
+def test_a_snapshot_does_not_outlive_a_change_of_what_is_watched() -> None:
+    nodes = Nodes()
+    cached = CachedProbe(probe, read_watched=nodes)
+    first = cached.current_blocking().probe_id
+    assert cached.current_blocking().probe_id == first
+    nodes.value = "made anew"
+    assert cached.peek() is None
+    assert cached.current_blocking().probe_id != first
+
+
+def test_a_change_while_the_probe_runs_makes_its_answer_an_old_one(gate: Gate) -> None:
+    nodes = Nodes()
+    cached = CachedProbe(gate, read_watched=nodes)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(cached.current_blocking)
+        gate.started.acquire()
+        nodes.value = "made anew"
+        gate.open.set()
+        asking.result(10)
+    assert gate.calls == 2
+    assert cached.peek() is not None
+
+
+def test_a_host_that_does_not_hold_still_is_refused_whatever_its_rungs_say(host: Any) -> None:
+    host.add_working_amd()
+    snapshot = probe(host.root)
+    cached = CachedProbe(lambda: snapshot, read_watched=itertools.count().__next__)
+    found = cached.current_blocking()
+    assert snapshot.cause is None
+    assert found.cause is Cause.PROBE_INCOMPLETE
+    assert found.evidence[0] == UNSETTLED
+
+
+@pytest.mark.parametrize("change", ["made anew", "chmod", "gone", "another"])
+def test_what_is_watched_differs_when_a_node_does(change: str, host: Any) -> None:
+    host.add_amd()
+    node = host.root / "dev/dri/renderD128"
+    before = read_nodes(host.root)
+    assert before == read_nodes(host.root)
+    if change == "made anew":
+        node.rename(node.with_name("old"))
+        node.write_bytes(b"")
+    elif change == "chmod":
+        node.chmod(0o600)
+    elif change == "gone":
+        node.unlink()
+    else:
+        host.write("dev/nvidia0", "")
+    assert read_nodes(host.root) != before
+
+
+def test_what_is_not_a_gpu_is_not_watched(host: Any) -> None:
+    host.add_amd()
+    before = read_nodes(host.root)
+    host.write("dev/null", "")
+    host.write("dev/dri/card0", "")
+    assert read_nodes(host.root) == before
+
+
+class SlowProbe:
+    """A probe that takes seconds of the clock, and says how often it was asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.taken = threading.Semaphore(0)
+
+    def __call__(self) -> ProbeSnapshot:
+        self.clock.now_s += 5.0
+        self.taken.release()
+        return probe()
+
+
+def test_a_slow_look_is_renewed_before_its_snapshot_ends_and_no_one_waits() -> None:
+    clock = Clock()
+    slow = SlowProbe(clock)
+    cached = CachedProbe(slow, ttl_s=TTL_S, clock=clock)
+    first = cached.current_blocking()
+    assert slow.taken.acquire(timeout=10)
+    clock.now_s += TTL_S / 2
+    assert asyncio.run(cached.current()) is first  # the one who asks is not kept waiting
+    assert slow.taken.acquire(timeout=10)
+    deadline = time.monotonic() + 10
+    while cached.peek() in [first, None] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    clock.now_s += TTL_S / 2  # the first would be over now
+    assert cached.peek() not in [first, None]
+
+
+def test_a_quick_look_is_never_done_ahead() -> None:
+    clock = Clock()
+    cached = CachedProbe(probe, ttl_s=TTL_S, clock=clock)
+    first = cached.current_blocking()
+    clock.now_s += TTL_S * 0.9
+    before = threading.active_count()
+    assert cached.current_blocking() is first
+    assert threading.active_count() == before

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import cast
+from typing import Any, cast
 
 from sir_convert_a_lot.domain.engine import Engine
 from sir_convert_a_lot.domain.errors import ValidationError
@@ -33,7 +33,7 @@ class _Offer:
 _ENGINES = __package__
 _OFFERS = (
     _Offer("builtin", f"{_ENGINES}.builtin.engine", "BuiltinEngine", "pypdfium2"),
-    _Offer("docling", f"{_ENGINES}.docling", "DoclingEngine", "docling", "docling"),
+    _Offer("docling", f"{_ENGINES}.docling.engine", "DoclingEngine", "docling", "docling"),
     _Offer("pymupdf", f"{_ENGINES}.pymupdf", "PymupdfEngine", "pymupdf", "pymupdf"),
 )
 
@@ -43,8 +43,18 @@ def installed_engines() -> tuple[str, ...]:
     return tuple(offer.name for offer in _OFFERS if offer.is_installed)
 
 
-def load_engine(name: str) -> Engine:
-    """The engine of that name, imported now. Raises `ValidationError` (`backend_not_available`) for any other name."""
+def load_engine(name: str, **arguments: Any) -> Engine:
+    """The engine of that name, imported now and made with these arguments. Raises as `require_engine` does."""
+    offer = _find(name)
+    return cast("Engine", getattr(importlib.import_module(offer.module), offer.class_name)(**arguments))
+
+
+def require_engine(name: str) -> None:
+    """Raise `ValidationError` (`backend_not_available`) when this installation has no such engine."""
+    _find(name)
+
+
+def _find(name: str) -> _Offer:
     offer = next((offer for offer in _OFFERS if offer.name == name), None)
     if offer is None or not offer.is_installed:
         raise ValidationError(
@@ -56,4 +66,4 @@ def load_engine(name: str) -> Engine:
                 "available": list(installed_engines()),
             },
         )
-    return cast("Engine", getattr(importlib.import_module(offer.module), offer.class_name)())
+    return offer

@@ -1,6 +1,7 @@
 """The cached probe: one snapshot for many requests, and never an old one for a new question.
 
-Owns the age of a snapshot and that one probe runs at a time. Refuses to look itself: it is given the probe.
+Owns the age of a snapshot, that one probe runs at a time, and what the last one that passed was. Refuses to look
+itself: it is given the probe.
 """
 
 from __future__ import annotations
@@ -8,19 +9,48 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
+from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.device_nodes import read_nodes
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.history import (
+    WorkerFault,
+    compare_with_past,
+    has_passed_whole,
+    judge_worker_fault,
+)
 
 TTL_S = 60.0
+
+# A look that takes longer than a request may wait for (50 ms, the limit of admission) is begun anew in the background
+# when half of a snapshot's life is over, so that no request meets the end of it.
+SLOW_LOOK_S = 0.05
+AHEAD = 0.5
+
+MAX_LOOKS = 3  # in a row, while device nodes keep changing under the probe
+UNSETTLED = "the device nodes changed while the probe ran, again and again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A snapshot, with what it holds for: until its age is over, and while the nodes are the same."""
+
+    snapshot: ProbeSnapshot
+    began_at_s: float
+    took_s: float
+    nodes: Hashable
 
 
 class CachedProbe:
     """`current` gives a snapshot younger than `ttl_s`; safe in any thread and any event loop.
 
-    Callers that come while a probe runs wait for that one. After `invalidate` no caller gets a snapshot whose probe
-    began before it: one under way is run again. When the probe raises, so does `current`, and nothing is kept.
+    Callers that come while a probe runs wait for that one. After `invalidate`, and after a device node changed, no
+    caller gets a snapshot whose probe began before it: one under way is run again, and where that never ends the answer
+    is a refusal. When the probe raises, so does `current`, and nothing is kept. `read_watched` gives what must stay the
+    same while a snapshot holds; it is asked with every call. Where looking is slow, it is done ahead of time.
     """
 
     def __init__(
@@ -29,45 +59,100 @@ class CachedProbe:
         *,
         ttl_s: float = TTL_S,
         clock: Callable[[], float] = time.monotonic,
+        read_watched: Callable[[], Hashable] = read_nodes,
     ) -> None:
         self._take = take
         self._ttl_s = ttl_s
         self._clock = clock
+        self._read_watched = read_watched
         self._one_at_a_time = threading.Lock()
-        self._state = threading.Lock()  # guards the three below; held for moments only
-        self._snapshot: ProbeSnapshot | None = None
-        self._began_at_s = 0.0
+        self._state = threading.Lock()  # guards the four below; held for moments only
+        self._kept: _Kept | None = None
+        self._last_passed: ProbeSnapshot | None = None
         self._generation = 0
+        self._is_ahead = False  # a look in the background is under way
 
     def peek(self) -> ProbeSnapshot | None:
-        """The kept snapshot while it is fresh, else None. Never waits."""
+        """The kept snapshot while it holds, else None. Never waits."""
         with self._state:
-            is_fresh = self._clock() - self._began_at_s < self._ttl_s
-            return self._snapshot if is_fresh else None
+            kept = self._kept
+        if kept is None or self._clock() - kept.began_at_s >= self._ttl_s or self._read_watched() != kept.nodes:
+            return None
+        return kept.snapshot
 
     def current_blocking(self) -> ProbeSnapshot:
         """A fresh snapshot; runs the probe in this thread, or waits for the one that runs."""
-        while True:
+        if (kept := self.peek()) is not None:
+            self._look_ahead()
+            return kept
+        with self._one_at_a_time:
             if (kept := self.peek()) is not None:
                 return kept
-            with self._one_at_a_time:
-                if (kept := self.peek()) is not None:
-                    return kept
-                with self._state:
-                    generation, began_at_s = self._generation, self._clock()
-                snapshot = self._take()
-                with self._state:
-                    if generation == self._generation:
-                        self._snapshot, self._began_at_s = snapshot, began_at_s
-                        return snapshot
+            looks = 0
+            while (snapshot := self._look()) is None:
+                looks += 1
+                if looks == MAX_LOOKS:
+                    return refuse_unsettled(self._take())
+            return snapshot
 
     async def current(self) -> ProbeSnapshot:
         """As `current_blocking`, without blocking the event loop: the probe runs in a thread."""
-        kept = self.peek()
-        return kept if kept is not None else await asyncio.to_thread(self.current_blocking)
+        if (kept := self.peek()) is None:
+            return await asyncio.to_thread(self.current_blocking)
+        self._look_ahead()
+        return kept
 
     def invalidate(self) -> None:
-        """Forget the snapshot: a worker died, the GPU faulted, a device node changed. Never waits."""
+        """Forget the snapshot: a worker died, or the GPU faulted. Never waits."""
         with self._state:
-            self._snapshot = None
+            self._kept = None
             self._generation += 1
+
+    async def explain(self, fault: WorkerFault) -> tuple[Cause, ProbeSnapshot]:
+        """Why a worker failed on the GPU, told by looking again in a fresh child; and what that look saw."""
+        self.invalidate()
+        fresh = await self.current()
+        return judge_worker_fault(fault, fresh), fresh
+
+    def _look_ahead(self) -> None:
+        """Begin a look in a thread of its own, if the kept snapshot is old enough and was slow to take. Never waits."""
+        with self._state:
+            kept = self._kept
+            if kept is None or self._is_ahead or kept.took_s <= SLOW_LOOK_S:
+                return
+            if self._clock() - kept.began_at_s < AHEAD * self._ttl_s:
+                return
+            self._is_ahead = True
+        threading.Thread(target=self._renew, name="gpu-probe", daemon=True).start()
+
+    def _renew(self) -> None:
+        try:
+            with self._one_at_a_time:
+                self._look()
+        finally:
+            with self._state:
+                self._is_ahead = False
+
+    def _look(self) -> ProbeSnapshot | None:
+        """Probe once and keep it. None: something happened meanwhile, so it answers an old question."""
+        with self._state:
+            generation = self._generation
+        began_at_s, nodes = self._clock(), self._read_watched()
+        snapshot = self._take()
+        took_s = self._clock() - began_at_s
+        with self._state:
+            if generation != self._generation or self._read_watched() != nodes:
+                return None
+            snapshot = compare_with_past(snapshot, self._last_passed)
+            self._kept = _Kept(snapshot, began_at_s, took_s, nodes)
+            if has_passed_whole(snapshot):
+                self._last_passed = snapshot
+        return snapshot
+
+
+def refuse_unsettled(snapshot: ProbeSnapshot) -> ProbeSnapshot:
+    """A look at a host that does not hold still proves nothing; what refused already goes on doing so."""
+    if not has_passed_whole(snapshot):
+        return snapshot
+    cause = Cause.PROBE_INCOMPLETE
+    return replace(snapshot, cause=cause, evidence=(UNSETTLED, *snapshot.evidence), remediation=CAUSES[cause].remedies)

@@ -35,6 +35,7 @@ class KfdNode:
     number: int
     arch: str | None  # gfx1100
     render_minor: int | None  # /dev/dri/renderD<minor>
+    address: str | None = None  # on the PCI bus, as 0000:03:00.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def read_topology(host: HostRoot) -> Fact[tuple[KfdNode, ...]]:
             return Unknown(f"/{TOPOLOGY}/{number}/properties has no simd_count")
         if properties["simd_count"] > 0:
             arch = name_arch(properties.get("gfx_target_version", 0))
-            nodes.append(KfdNode(int(number), arch, properties.get("drm_render_minor")))
+            nodes.append(KfdNode(int(number), arch, properties.get("drm_render_minor"), name_address(properties)))
     return Present(tuple(nodes))
 
 
@@ -173,6 +174,14 @@ def name_arch(target_version: int) -> str | None:
     if not target_version:
         return None
     return f"gfx{target_version // 10_000}{target_version // 100 % 100:x}{target_version % 100:x}"
+
+
+def name_address(properties: dict[str, int]) -> str | None:
+    """KFD's `location_id` is bus, device and function in 8, 5 and 3 bits; `domain` is beside it (kfd_topology.c)."""
+    place = properties.get("location_id")
+    if not place:
+        return None
+    return f"{properties.get('domain', 0):04x}:{place >> 8 & 0xFF:02x}:{place >> 3 & 0x1F:02x}.{place & 7}"
 
 
 def read_nvidia_version(host: HostRoot) -> Fact[str]:

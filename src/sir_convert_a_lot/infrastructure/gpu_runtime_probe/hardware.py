@@ -132,3 +132,18 @@ def read_hex(host: HostRoot, name: str) -> Present[int] | Unknown:
     if not HEX.fullmatch(text.value):
         return Unknown(f"/{name} is no hexadecimal number")
     return Present(int(text.value, 16))
+
+
+def read_ras(host: HostRoot, address: str) -> tuple[str, ...]:
+    """One line a block of the GPU in which amdgpu counts uncorrected errors (`ue: N` in its `ras` files)."""
+    place = f"{PCI}/{address}/ras"
+    names = host.list_names(place)
+    lines: list[str] = []
+    for name in names.value if isinstance(names, Present) else ():
+        text = host.read_text(f"{place}/{name}") if name.endswith("_err_count") else Absent("another file")
+        found = (
+            re.search(r"^ue: *(\d{1,18})$", text.value, re.MULTILINE | re.ASCII) if isinstance(text, Present) else None
+        )
+        if found and int(found[1]):
+            lines.append(f"{name.removesuffix('_err_count')} of {address}: {found[1]} uncorrected error(s)")
+    return tuple(lines)

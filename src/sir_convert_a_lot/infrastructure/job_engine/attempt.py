@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sir_convert_a_lot.application.ports import JobRequest
@@ -39,6 +39,7 @@ class Attempts:
     check_again: CheckAgain
     distrust_gpu: Callable[[], None]
     limits: PageLimits
+    engine_arguments: Mapping[str, Json]  # what each engine is made with, by its name
 
     async def make(self, slot: Slot, request: JobRequest, report: Callable[[PagesDone], None]) -> Json:
         """`{"ok": True, "result": …}`, published; or `{"ok": False, "failure": …}`, its log published.
@@ -79,6 +80,7 @@ class Attempts:
             "pdf": str(self.files.input_path(request.job_id)),
             "spec": request.spec.model_dump(mode="json"),
             "engine": request.engine,
+            "engine_arguments": self.engine_arguments.get(request.engine, {}),
             "device": request.device,
             "probe_id": request.probe_id,
             "warnings": list(request.warnings),

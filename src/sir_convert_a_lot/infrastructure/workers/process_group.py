@@ -22,6 +22,11 @@ def enter_own_group(parent_pid: int) -> None:
     The signal is tied to the thread that started the child, so a pool must be started from a thread that lives on.
     """
     os.setsid()
+    die_with_parent(parent_pid)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel for SIGKILL when the thread that started this process ends; exit if that has happened."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # the parent died before the signal was asked for
         os._exit(1)

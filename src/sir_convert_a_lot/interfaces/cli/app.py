@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode, InternalError, SirConvertError
-from sir_convert_a_lot.interfaces.cli import config, gpu
+from sir_convert_a_lot.interfaces.cli import config, gpu, models
 from sir_convert_a_lot.interfaces.cli.cancel import cancel
 from sir_convert_a_lot.interfaces.cli.collect import collect
 from sir_convert_a_lot.interfaces.cli.convert import convert
@@ -66,6 +66,7 @@ for command in (convert, submit, status, collect, cancel, receipt, serve, versio
 app.command("list")(list_jobs)
 app.add_typer(config.app, name="config")
 app.add_typer(gpu.app, name="gpu")
+app.add_typer(models.app, name="models")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

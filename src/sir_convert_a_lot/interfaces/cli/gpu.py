@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode
 from sir_convert_a_lot.domain.gpu_causes import Cause
-from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot, snapshot_to_json
+from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, Rung, snapshot_to_json
 from sir_convert_a_lot.interfaces.cli import options
 from sir_convert_a_lot.interfaces.cli.talk import answer, answer_json, answer_table
 
@@ -18,12 +20,18 @@ def gpu() -> None:
     """The GPU of this machine."""
 
 
+LastRung = Annotated[
+    Rung,
+    typer.Option("--rung", help="Climb no further than this. Only the whole ladder proves a GPU: below it, exit 2."),
+]
+
+
 @app.command()
-def probe(as_json: options.Json = False) -> ExitCode:
+def probe(last_rung: LastRung = LADDER[-1], as_json: options.Json = False) -> ExitCode:
     """Climb the ladder of checks and show where it ends. Exits 0 proven, 1 refused, 2 could not tell."""
     from sir_convert_a_lot.bootstrap import probe_gpu
 
-    snapshot = probe_gpu()
+    snapshot = probe_gpu(last_rung)
     if as_json:
         answer_json(snapshot_to_json(snapshot))
     else:

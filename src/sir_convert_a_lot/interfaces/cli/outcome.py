@@ -12,6 +12,7 @@ from sir_convert_a_lot.domain.errors import (
     ExitCode,
     GpuNotAvailable,
     JobNotSucceeded,
+    ModelWeightsMissing,
     RetryLaterError,
     SirConvertError,
     ValidationError,
@@ -57,7 +58,7 @@ def is_common(error: SirConvertError) -> bool:
         return str(error.details.get("field", "")).startswith(("conversion.", "execution.", "retention."))
     if isinstance(error, UnrecognisedAnswer):
         return error.details.get("reason") != SHA256_MISMATCH
-    return isinstance(error, AuthInvalidApiKey | GpuNotAvailable | RetryLaterError)
+    return isinstance(error, AuthInvalidApiKey | GpuNotAvailable | ModelWeightsMissing | RetryLaterError)
 
 
 def failed(document: Document, error: SirConvertError, job_id: str | None = None) -> Outcome:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sir_convert_a_lot.domain.errors import ERRORS_BY_CODE, ExitCode, ServiceUnavailable, SirConvertError
+from sir_convert_a_lot.domain.errors import ExitCode, ServiceUnavailable, SirConvertError, find_kind
 
 if TYPE_CHECKING:
     import httpx
@@ -48,7 +48,7 @@ def error_from_code(
     retry_after_s: int | None = None,
 ) -> SirConvertError:
     """The domain error of `code`; `UnrecognisedAnswer` for a code that this version does not know."""
-    kind = ERRORS_BY_CODE.get(code)
+    kind = find_kind(code, details)
     if kind is None:
         return UnrecognisedAnswer(
             f"the service answered with the unknown code {code!r}: {message}", details={**details, "code": code}

@@ -89,7 +89,8 @@ REPLAY_HEADER = {
             s415="`unsupported_media_type`: the bytes are no PDF, or declared as something else",
             s422="`validation_error`: the spec, by `details.field` and `details.reason`; `pdf_unreadable`",
             s429="`rate_limited`: too many requests, or the queue is full",
-            s503="`gpu_not_available`: the GPU is not proven, nothing was stored; `service_unavailable`",
+            s503="`gpu_not_available`: the GPU is not proven, nothing was stored; `service_unavailable`, "
+            "also for models that are not on the server (`details.reason` is `model_weights_missing`)",
         ),
     },
 )
