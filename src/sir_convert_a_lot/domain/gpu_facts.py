@@ -145,9 +145,8 @@ def snapshot_to_json(snapshot: ProbeSnapshot) -> dict[str, Any]:
 
     JSON-able. The same host state gives the same value apart from `probe_id`, `taken_at` and the times.
     """
-    fixed = snapshot.refusal_details("docling")
-    del fixed["reason"], fixed["backend"]
-    return fixed | {
+    return snapshot.refusal_details("docling") | {
+        **({"reason": None} if snapshot.is_available else {}),  # nothing is refused
         "is_available": snapshot.is_available,
         "device_count": snapshot.device_count,
         "device_name": snapshot.device_name,

@@ -17,3 +17,11 @@ def test_the_probe_is_printed_as_the_domain_writes_it() -> None:
     assert set(told) == set(expected)
     assert (told["cause"], told["rung"], told["runbook"]) == (expected["cause"], expected["rung"], expected["runbook"])
     assert [rung["state"] for rung in told["rungs"]] == [rung["state"] for rung in expected["rungs"]]
+
+
+def test_the_probe_tells_all_that_a_refusal_would() -> None:
+    snapshot = probe_gpu()
+    refusal = snapshot.refusal_details("docling")
+    told = snapshot_to_json(snapshot)
+    assert set(refusal) <= set(told)
+    assert told["reason"] == (None if snapshot.is_available else "backend_gpu_runtime_unavailable")
