@@ -28,7 +28,8 @@ LOOK_EVERY_S = 1.0
 # A started workflow comes to its step within milliseconds, or not at all when it was canceled just then.
 ARRIVAL_LIMIT_S = 5.0
 # A job that was running at that many deaths of the service may be what killed it: from then on jobs run one at a time,
-# so that it takes no other down with it, until it ended.
+# so that it takes no other down with it, until it ended. One at a time includes the record of the outcome: a job whose
+# conversion is done and whose record is not yet written would count as running at the next death too.
 SUSPECT_AFTER_STARTS = 2
 
 
@@ -43,6 +44,7 @@ class Dispatcher:
         self._suspects: set[str] = set()
         self._claimed: set[str] = set()  # taken off the queue, and not yet done with their worker
         self._at_work: set[str] = set()  # those of them that came to their step
+        self._unrecorded: set[str] = set()  # came to their step, and their outcome is not recorded yet
         self._released: set[str] = set()  # done with their worker while a claim was under way
         self._changed = asyncio.Event()  # a claimed job came to its step, or ended
         self._task: asyncio.Task[None] | None = None
@@ -103,6 +105,7 @@ class Dispatcher:
         """The job came to its step."""
         self._claimed.add(job_id)
         self._at_work.add(job_id)
+        self._unrecorded.add(job_id)
         self._changed.set()
 
     def release(self, job_id: str) -> None:
@@ -118,6 +121,7 @@ class Dispatcher:
         """The job's outcome is recorded."""
         self.forget(job_id)
         self._suspects.discard(job_id)
+        self._unrecorded.discard(job_id)
         self.release(job_id)
 
     async def _run(self, queue: Queue) -> None:
@@ -137,7 +141,10 @@ class Dispatcher:
                 logger.exception("could not take the next job, trying again soon")
 
     async def _claim(self, queue: Queue) -> None:
-        room = (1 if self._suspects else self._size) - len(self._claimed)
+        if self._suspects:
+            room = 1 - len(self._claimed | self._unrecorded)
+        else:
+            room = self._size - len(self._claimed)
         if room <= 0:
             return
         self._released.clear()
