@@ -1,30 +1,21 @@
 """What the command line does when a service is busy, slow, wrong or gone.
 
-A small stand-in speaks the v1 contract over real HTTP and can be told to misbehave, which a healthy service cannot. The
-ordinary way is tested against the real service in `test_cli_service.py`.
+A stand-in (`tests/support/stand_in_service.py`) misbehaves as it is told. The ordinary way is tested against the real
+service in `test_cli_service.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from stand_in_service import StandIn, manifest_of, refusal, write_pdf
 
 from sir_convert_a_lot.domain.errors import ExitCode
 from sir_convert_a_lot.interfaces.cli.app import run
@@ -48,149 +39,6 @@ GPU_DETAILS = {
     "remediation": ["Put a GPU into this machine", "Or ask for acceleration_policy cpu_only"],
     "probe_id": "probe_1",
 }
-
-
-class StandIn:
-    """A service whose jobs end as the file name says: `endless`, `failing`, `succeeding` (anything else)."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, dict[str, Any]] = {}
-        self.keys: dict[str, str] = {}
-        self.refusals: list[Response] = []  # answers to the next submits, before any job is made
-        self.most_jobs = 1000
-        self.submits = 0
-        self.cancels: list[str] = []
-        self.ignores_cancel = False
-        self.damages_markdown = False
-        self.api_key: str | None = None
-        path = "/v1/convert/jobs"
-        self.app = Starlette(
-            routes=[
-                Route(path, self.submit, methods=["POST"]),
-                Route(path + "/{job_id}", self.status),
-                Route(path + "/{job_id}/cancel", self.cancel, methods=["POST"]),
-                Route(path + "/{job_id}/result", self.result),
-                Route(path + "/{job_id}/result/markdown", self.markdown),
-            ]
-        )
-
-    def record(self, job_id: str) -> dict[str, Any]:
-        job = self.jobs[job_id]
-        progress = {"stage": "ocr", "pages_total": 3, "pages_processed": 1, "mood": "calm"}
-        return {
-            "api_version": "v1",
-            "a_field_of_next_year": [1, 2],
-            "job": {
-                "job_id": job_id,
-                "status": job["status"],
-                "created_at": "2026-01-01T00:00:00Z",
-                "updated_at": "2026-01-01T00:00:00Z",
-                "source_filename": job["name"],
-                "progress": progress,
-                "links": {},
-            },
-        }
-
-    async def submit(self, request: Request) -> Response:
-        self.submits += 1
-        if self.api_key is not None and request.headers.get("X-API-Key") != self.api_key:
-            return refusal(401, "auth_invalid_api_key")
-        if self.refusals:
-            return self.refusals.pop(0)
-        async with request.form() as form:
-            content = await form["file"].read()  # type: ignore[union-attr]
-            name = json.loads(str(form["job_spec"]))["source"]["filename"]
-        key = request.headers["Idempotency-Key"]
-        if key in self.keys:
-            return JSONResponse(self.record(self.keys[key]), 202, {"X-Idempotent-Replay": "true"})
-        if len(self.jobs) >= self.most_jobs:
-            return refusal(413, "payload_too_large")
-        job_id = f"job_{len(self.jobs) + 1:026d}"
-        status = "running" if "endless" in name else "failed" if "failing" in name else "succeeded"
-        self.jobs[job_id] = {
-            "name": name,
-            "status": status,
-            "markdown": b"# " + hashlib.sha256(content).hexdigest().encode(),
-        }
-        self.keys[key] = job_id
-        return JSONResponse(self.record(job_id), 202)
-
-    async def status(self, request: Request) -> Response:
-        job_id = request.path_params["job_id"]
-        return JSONResponse(self.record(job_id)) if job_id in self.jobs else refusal(404, "job_not_found")
-
-    async def cancel(self, request: Request) -> Response:
-        job_id = request.path_params["job_id"]
-        self.cancels.append(job_id)
-        if not self.ignores_cancel:
-            self.jobs[job_id]["status"] = "canceled"
-        return JSONResponse(self.record(job_id), 202)
-
-    async def result(self, request: Request) -> Response:
-        job_id = request.path_params["job_id"]
-        job = self.jobs[job_id]
-        if job.get("is_expired"):
-            return refusal(404, "job_expired")
-        if job["status"] == "running":
-            return JSONResponse(self.record(job_id), 202)
-        if job["status"] != "succeeded":
-            failure = {"failure_code": "pdf_unreadable", "failure_message": "page tree is damaged", "retryable": False}
-            return refusal(409, "job_not_succeeded", {"status": job["status"], **failure})
-        artifact = {
-            "markdown_filename": Path(job["name"]).stem + ".md",
-            "size_bytes": len(job["markdown"]),
-            "sha256": hashlib.sha256(job["markdown"]).hexdigest(),
-        }
-        metadata = {"backend_used": "builtin", "acceleration_used": "cpu", "options_fingerprint": "sha256:0"}
-        result = {"artifact": artifact, "conversion_metadata": metadata, "warnings": ["a page is empty"], "new": {}}
-        return JSONResponse({"api_version": "v1", "job_id": job_id, "status": "succeeded", "result": result})
-
-    async def markdown(self, request: Request) -> Response:
-        content = self.jobs[request.path_params["job_id"]]["markdown"]
-        return Response(content[:-1] if self.damages_markdown else content, media_type="text/markdown")
-
-
-def refusal(
-    status: int, code: str, details: dict[str, Any] | None = None, retry_after_s: int | None = None
-) -> Response:
-    error = {"code": code, "message": f"told {code}", "retryable": status in {429, 503}, "details": details or {}}
-    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    return JSONResponse({"api_version": "v1", "error": {**error, "correlation_id": "corr_7"}}, status, headers)
-
-
-@pytest.fixture
-def stand_in() -> StandIn:
-    return StandIn()
-
-
-@pytest.fixture
-def url(stand_in: StandIn) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(stand_in.app, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-    listener.close()
-
-
-@pytest.fixture
-def papers(tmp_path: Path) -> Path:
-    folder = tmp_path / "papers"
-    folder.mkdir()
-    return folder
-
-
-def write_pdf(folder: Path, name: str, content: str = "") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"%PDF-1.4 {content or name}")
-    return path
-
-
-def manifest_of(folder: Path) -> list[dict[str, Any]]:
-    return json.loads((folder / MANIFEST_NAME).read_bytes())["entries"]  # type: ignore[no-any-return]
 
 
 def test_a_busy_service_is_waited_for_as_long_as_it_says(
@@ -412,93 +260,6 @@ def test_no_service_is_told_at_once_with_the_command_that_starts_one(
 def test_a_server_that_is_no_such_service_is_could_not_tell(capsys: pytest.CaptureFixture[str], url: str) -> None:
     assert run(["list", "--service-url", f"{url}/elsewhere"]) == ExitCode.UNKNOWN
     assert "error object" in capsys.readouterr().err
-
-
-def interrupt_when_running(
-    stand_in: StandIn, url: str, papers: Path, out: Path, *, jobs: int, number: signal.Signals = signal.SIGINT
-) -> subprocess.Popen[str]:
-    for which in range(jobs):
-        write_pdf(papers, f"endless-{which}.pdf")
-    process = subprocess.Popen(
-        [*COMMAND, "convert", str(papers), "-o", str(out), "--service-url", url, "--concurrency", str(jobs - 1)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 20
-    while len(stand_in.jobs) < jobs - 1 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    return process
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_cancel_the_jobs_of_the_run_and_record_them(
-    stand_in: StandIn, url: str, papers: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    process = interrupt_when_running(stand_in, url, papers, tmp_path / "out", jobs=3, number=number)
-    process.communicate(timeout=20)
-    assert process.returncode == ExitCode.INTERRUPTED
-    assert sorted(set(stand_in.cancels)) == sorted(stand_in.jobs)
-    entries = manifest_of(tmp_path / "out")
-    assert [entry["status"] for entry in entries] == ["canceled"] * 3
-    assert sum(entry["job_id"] is None for entry in entries) == 1  # the one that was never sent
-
-
-def test_ctrl_c_leaves_a_job_alone_that_another_run_started(
-    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
-) -> None:
-    pdf = write_pdf(papers, "endless.pdf")
-    assert run(["submit", str(pdf), "--service-url", url]) == ExitCode.OK
-    process = subprocess.Popen(
-        [*COMMAND, "convert", str(pdf), "-o", str(tmp_path / "out"), "--service-url", url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 20
-    while stand_in.submits < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    _, talk = process.communicate(timeout=20)
-    assert process.returncode == ExitCode.INTERRUPTED
-    assert time.monotonic() - began < 5  # nobody waits for a cancel that was never asked for
-    assert not stand_in.cancels
-    entry = manifest_of(tmp_path / "out")[0]
-    assert (entry["job_id"], entry["status"], entry["error_code"]) == (f"job_{1:026d}", "running", None)
-    assert f"collect job_{1:026d}" in talk
-
-
-def test_ctrl_c_cancels_one_job_that_two_documents_of_the_run_share(
-    stand_in: StandIn, url: str, papers: Path, tmp_path: Path
-) -> None:
-    for name in ("one/endless.pdf", "other/endless.pdf"):
-        write_pdf(papers, name, "the same words")
-    process = subprocess.Popen(
-        [*COMMAND, "convert", str(papers), "-r", "-o", str(tmp_path / "out"), "--service-url", url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 20
-    while stand_in.submits < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert set(stand_in.cancels) == set(stand_in.jobs)
-    assert [entry["status"] for entry in manifest_of(tmp_path / "out")] == ["canceled"] * 2
-
-
-def test_a_second_ctrl_c_quits_at_once(stand_in: StandIn, url: str, papers: Path, tmp_path: Path) -> None:
-    stand_in.ignores_cancel = True
-    process = interrupt_when_running(stand_in, url, papers, tmp_path / "out", jobs=2)
-    while not stand_in.cancels:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=2)
-    assert process.returncode == ExitCode.INTERRUPTED
-    assert not (tmp_path / "out" / MANIFEST_NAME).exists()
 
 
 def test_an_upload_is_streamed(url: str, papers: Path, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ HERE = Path(__file__).parent
 
 # Those that a test of its own produces, because they need more than one look: the file and the test.
 SINGLE = {
-    Cause.MASKED_BY_ENV: ("test_child_causes.py", "test_a_mask_that_hides_the_gpu_is_told_by_a_child_without_it"),
+    Cause.MASKED_BY_ENV: ("test_child_climb.py", "test_a_mask_that_hides_the_gpu_is_told_by_a_child_without_it"),
     Cause.GFX_OVERRIDE_IN_EFFECT: (
-        "test_child_causes.py",
+        "test_child_climb.py",
         "test_an_override_is_told_by_what_the_kernel_says_before_any_kernel_runs",
     ),
-    Cause.SLOW_FIRST_RUN: ("test_child_causes.py", "test_a_slow_first_run_is_a_warning_and_refuses_nothing"),
+    Cause.SLOW_FIRST_RUN: ("test_child_climb.py", "test_a_slow_first_run_is_a_warning_and_refuses_nothing"),
     Cause.GPU_LOST_AFTER_START: (
         "test_history.py",
         "test_a_gpu_that_worked_and_is_gone_while_the_host_has_it_was_lost",
