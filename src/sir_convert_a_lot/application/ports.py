@@ -7,12 +7,15 @@ it from where, and what a second call does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
-from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
+from sir_convert_a_lot.domain.gpu_facts import Fact, ProbeSnapshot
+from sir_convert_a_lot.domain.host_access import CommandOutcome, HostCommand
 from sir_convert_a_lot.domain.job import JobRecord, JobStatus
 from sir_convert_a_lot.domain.job_spec import Conversion, JobSpec
 
@@ -214,3 +217,41 @@ class GpuProbe(Protocol):
     """The current truth about the GPU, cached with a lifetime; a stale pass is never served."""
 
     async def current(self) -> ProbeSnapshot: ...
+
+
+class Host(Protocol):
+    """A machine to look at and to mend: this one or one over SSH, with the same semantics. Blocking; may be called from
+    several threads at once.
+
+    Every method raises `HostNotReached` when the host itself is the trouble; what a command does is an outcome.
+    """
+
+    @property
+    def name(self) -> str:
+        """How people call it: a profile's name, an SSH alias, or `localhost`."""
+        ...
+
+    @property
+    def is_local(self) -> bool: ...
+
+    def run(self, command: HostCommand, stop: Event | None = None) -> CommandOutcome:
+        """Run the command and wait for its end. Every byte of its arguments, environment and stdin arrives unchanged.
+
+        `stop`, once set, ends it: SIGTERM to its group, SIGKILL 2 s later. The same happens when the caller dies.
+        """
+        ...
+
+    def read_file(self, path: str) -> Fact[bytes]:
+        """A whole file, at most 16 MiB of it. Absent: no such file. Unknown: it could not be read, and why.
+
+        `~` at the beginning is the account's home; a path that is not absolute begins there too.
+        """
+        ...
+
+    def copy_to(self, source: Path, target: str, mode: int = 0o644) -> None:
+        """Copy a local file to `target` on the host: whole or not at all, parents made. Raises `HostCopyFailed`."""
+        ...
+
+    def forward(self, port: int) -> AbstractContextManager[int]:
+        """The port of this machine's loopback that leads to `port` of the host's, while the context is open."""
+        ...
