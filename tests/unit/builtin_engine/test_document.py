@@ -230,6 +230,11 @@ def test_words_broken_at_line_ends_are_mended(lines: tuple[str, str], elsewhere:
     assert BREAK not in mended[0].text
 
 
+def test_a_hyphen_before_a_capital_decides_nothing_about_the_breaks_before_it() -> None:
+    text = join_lines(join_lines("the recog-", "nition of Braun-"), "Munzinger")
+    assert mend_all([paragraph(text)])[0].text == "the recognition of Braun-Munzinger"
+
+
 def test_headers_and_page_numbers_that_come_again_are_dropped() -> None:
     pages = [
         page_of(index, *write(f"Journal of Swifts, page {index}", 40, 30), *body(), *write(f"{index + 1}", 195, 580))

@@ -211,3 +211,15 @@ def test_damaged_encrypted_and_too_long_files_are_refused_with_their_reason(tmp_
             PdfFile(path, max_pages=limit)
         reasons[path.stem] = refusal.value.details["reason"]
     assert reasons == {"whole": "too_many_pages", "secret": "encrypted", "broken": "damaged", "empty": "no_pages"}
+
+
+def test_many_turned_labels_do_not_turn_a_page_of_fewer_lines(tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.drawString(40, 60, "Figure 1: The caption stays.")
+        canvas.rotate(90)
+        for place in range(20):
+            canvas.drawString(300, -40 - 14 * place, "label")
+
+    page = parse(tmp_path, draw)
+    assert " ".join(text_of(page)) == "Figure 1: The caption stays."
+    assert page.turned_characters == 100

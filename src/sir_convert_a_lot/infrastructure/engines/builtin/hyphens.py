@@ -36,7 +36,7 @@ def join_lines(first: str, second: str) -> str:
     if first and first[-1] in HYPHENS and len(first) > 1 and first[-2].isalpha() and second[:1].isalpha():
         if second[0].islower():
             return first[:-1] + BREAK + second
-        return first.replace("\u00ad", "-") + second
+        return first[:-1] + "-" + second
     if ADDRESS.search(first[-LONGEST_ADDRESS:]) and second[:1].isalnum():
         return first + second
     return f"{first} {second}"
