@@ -19,11 +19,15 @@ from sir_convert_a_lot.domain.engine import Engine
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.job_spec import JobSpec
 from sir_convert_a_lot.infrastructure.engines.installed import load_engine
+from sir_convert_a_lot.infrastructure.gpu_activity.witness import GpuWitness
 from sir_convert_a_lot.infrastructure.markdown.normalise import normalise
 
 logger = logging.getLogger(__name__)
 
 _loaded: dict[str, Engine] = {}
+
+# This process's GPU as seen from beside the engine. Of this machine: nothing that a caller or a setting says goes in.
+witness = GpuWitness()
 
 
 def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
@@ -46,6 +50,7 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
         keep_engine(order["engine"], order["engine_arguments"]),
         normalise,
         lambda stage, processed, total: report(JobStage(stage).value, processed, total),
+        witness=witness,
     )
     _write_artifacts(conversion, staging / "artifacts")
     logger.info("converted, %d bytes", conversion.metadata.size_bytes)

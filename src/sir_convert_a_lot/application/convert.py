@@ -14,8 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from sir_convert_a_lot.domain.engine import Confidence, Engine, EngineOptions, EngineOutcome, OcrPass, ReportProgress
+from sir_convert_a_lot.domain.engine import (
+    Confidence,
+    Engine,
+    EngineOptions,
+    EngineOutcome,
+    LoadsModels,
+    OcrPass,
+    ReportProgress,
+)
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, PartialConversion
+from sir_convert_a_lot.domain.gpu_activity import DeviceWitness, GpuActivity, ReceiptDevice
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.job import ResultMetadata
 from sir_convert_a_lot.domain.job_spec import JobSpec, Normalize, OcrMode
@@ -32,6 +41,9 @@ MIN_CHARACTERS_A_PAGE = 120
 MAX_NAME_BYTES = 255  # NAME_MAX of Linux
 
 NormaliseMarkdown = Callable[[str, Normalize], str]
+
+# The outcome to keep, the stages of every pass that ran, and the warnings.
+_Passes = tuple[EngineOutcome, tuple[StageReceipt, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +66,28 @@ class Conversion:
     metadata: ResultMetadata
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a witness saw of the device, from beside the engine. Both None where there was none to ask."""
+
+    device: ReceiptDevice | None = None
+    activity: GpuActivity | None = None
+
+
 def convert_document(
-    pdf: Path, order: ConversionOrder, engine: Engine, normalise: NormaliseMarkdown, report: ReportProgress
+    pdf: Path,
+    order: ConversionOrder,
+    engine: Engine,
+    normalise: NormaliseMarkdown,
+    report: ReportProgress,
+    *,
+    witness: DeviceWitness | None = None,
 ) -> Conversion:
     """Raises `PdfUnreadable`, `PartialConversion` when a page failed, `GpuNotAvailable` when the receipt does not prove
-    the GPU that was promised. Then nothing of the output is returned.
+    the GPU that was promised. Then nothing of the output is returned. A job on the CPU is not witnessed.
     """
     started = time.perf_counter()
-    chosen, stages, warnings = _run_passes(pdf, order, engine, report)
+    (chosen, stages, warnings), seen = _run_watched(pdf, order, engine, report, witness)
     if chosen.failed_pages:
         pages = ", ".join(str(number) for number in chosen.failed_pages)
         raise PartialConversion(
@@ -69,7 +95,7 @@ def convert_document(
             details={"failed_pages": list(chosen.failed_pages), "warnings": list(chosen.warnings)},
         )
     markdown = normalise(chosen.markdown, order.spec.conversion.normalize)
-    receipt = _write_receipt(order, engine, stages, (time.perf_counter() - started) * 1000)
+    receipt = _write_receipt(order, engine, stages, seen, (time.perf_counter() - started) * 1000)
     _check_promise(order, receipt)
     ocr_was_used = any(stage.stage == "ocr" for stage in chosen.stages)
     return Conversion(
@@ -77,12 +103,25 @@ def convert_document(
     )
 
 
-def _run_passes(
-    pdf: Path, order: ConversionOrder, engine: Engine, report: ReportProgress
-) -> tuple[EngineOutcome, tuple[StageReceipt, ...], tuple[str, ...]]:
-    """The outcome to keep, the stages of every pass that ran, and the warnings."""
+def _run_watched(
+    pdf: Path, order: ConversionOrder, engine: Engine, report: ReportProgress, witness: DeviceWitness | None
+) -> tuple[_Passes, _Seen]:
+    """The passes, watched where they run on a device. Models are loaded before the witness looks at the device at rest:
+    an engine that cannot have it says so itself.
+    """
+    if witness is None or order.device == "cpu":
+        return _run_passes(pdf, order, engine, report), _Seen()
+    if isinstance(engine, LoadsModels):
+        engine.load(_first_options(order))
+    witness.rest(order.device)
+    with witness.watch(order.device) as watch:
+        passes = _run_passes(pdf, order, engine, report)
+    return passes, _Seen(witness.describe(order.device), watch.activity())
+
+
+def _run_passes(pdf: Path, order: ConversionOrder, engine: Engine, report: ReportProgress) -> _Passes:
     mode = order.spec.conversion.ocr_mode
-    first = engine.convert(pdf, _options(order, OcrPass.FULL_PAGE if mode is OcrMode.FORCE else OcrPass.OFF), report)
+    first = engine.convert(pdf, _first_options(order), report)
     warnings = order.warnings + first.warnings
     reason = _reason_for_ocr(first) if mode is OcrMode.AUTO else None
     if reason is None:
@@ -110,6 +149,11 @@ def _reason_for_ocr(outcome: EngineOutcome) -> str | None:
     return None
 
 
+def _first_options(order: ConversionOrder) -> EngineOptions:
+    is_forced = order.spec.conversion.ocr_mode is OcrMode.FORCE
+    return _options(order, OcrPass.FULL_PAGE if is_forced else OcrPass.OFF)
+
+
 def _options(order: ConversionOrder, ocr: OcrPass) -> EngineOptions:
     return EngineOptions(
         ocr=ocr,
@@ -121,9 +165,14 @@ def _options(order: ConversionOrder, ocr: OcrPass) -> EngineOptions:
 
 
 def _write_receipt(
-    order: ConversionOrder, engine: Engine, stages: tuple[StageReceipt, ...], wall_ms: float
+    order: ConversionOrder, engine: Engine, stages: tuple[StageReceipt, ...], seen: _Seen, wall_ms: float
 ) -> ExecutionReceipt:
-    grade = grade_of(stages)
+    activity = seen.activity
+    grade = grade_of(
+        stages,
+        resident_bytes=None if activity is None else activity.resident_bytes,
+        device_was_busy=None if activity is None else activity.device_was_busy,
+    )
     return ExecutionReceipt(
         engine=engine.name,
         engine_version=engine.version,
@@ -134,6 +183,8 @@ def _write_receipt(
         wall_ms=round(wall_ms, 3),
         worker_pid=os.getpid(),
         probe_id=order.probe_id,
+        device=seen.device,
+        activity=activity,
     )
 
 
@@ -144,14 +195,26 @@ def _check_promise(order: ConversionOrder, receipt: ExecutionReceipt) -> None:
             raise InternalError(f"stages meant for the CPU ran elsewhere: {', '.join(strayed)}")
         return
     if receipt.acceleration_used != "cuda":
+        ran = [f"{s.stage}: asked {s.device_asked}, ran on {s.device_used}" for s in receipt.stages]
         raise GpuNotAvailable(
             "the job was promised the GPU and its receipt does not prove it; the output is withheld",
             details={
                 "reason": "backend_gpu_runtime_unavailable",
                 "cause": Cause.STAGE_FELL_BACK.value,
-                "evidence": [f"{s.stage}: asked {s.device_asked}, ran on {s.device_used}" for s in receipt.stages],
+                "evidence": [*ran, *_tell_activity(receipt.activity)],
             },
         )
+
+
+def _tell_activity(activity: GpuActivity | None) -> list[str]:
+    if activity is None:
+        return []
+    held = activity.process_bytes_peak
+    missing = activity.unavailable.get("process_bytes", "not read")
+    return [
+        f"memory of this process on the device: {missing if held is None else f'{held} bytes'}",
+        f"busy counter of the device: {activity.busy_counter.value}; {activity.busy_counter_reason}",
+    ]
 
 
 def _describe(

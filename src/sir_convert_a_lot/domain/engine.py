@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.job_spec import TableMode
@@ -67,3 +67,10 @@ class Engine(Protocol):
     version: str
 
     def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome: ...
+
+
+@runtime_checkable
+class LoadsModels(Protocol):
+    """An engine whose models can be loaded ahead of a document. A second call with equal options does nothing."""
+
+    def load(self, options: EngineOptions) -> object: ...

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from sir_convert_a_lot.domain.gpu_activity import GpuActivity, ReceiptDevice
+
 
 class Grade(StrEnum):
     """How strong the evidence is that a device did the work it was asked to do."""
@@ -56,6 +58,8 @@ class ExecutionReceipt:
     wall_ms: float
     worker_pid: int
     probe_id: str | None = None  # the snapshot the job was promised on; None under cpu_only
+    device: ReceiptDevice | None = None  # None: the job was given no GPU
+    activity: GpuActivity | None = None  # what was seen of that device from beside the engine
     schema_version: str = "1"
 
     def to_json(self) -> dict[str, Any]:
@@ -69,7 +73,8 @@ def grade_of(
     """How well these stages prove the GPU they were asked to use. None when none was asked to use one.
 
     The weakest stage decides. `resident_bytes` is the device memory of this very process as the operating system counts
-    it; `device_was_busy` is the device's own busy counter, which any process can raise. None: could not be read.
+    it; less than torch's allocator held in this process is some other process's, and corroborates nothing.
+    `device_was_busy` is the device's own busy counter, which any process can raise. None: could not be read.
     """
     asked = [stage for stage in stages if stage.device_asked != "cpu"]
     if not asked:
@@ -79,7 +84,7 @@ def grade_of(
         return Grade.UNAVAILABLE
     if all(_is_proven(stage) for stage in worked):
         return Grade.PROVEN
-    if all(_is_corroborated(stage) for stage in worked) and resident_bytes:
+    if all(_is_corroborated(stage, resident_bytes) for stage in worked):
         return Grade.CORROBORATED
     return Grade.SUGGESTIVE if device_was_busy else Grade.UNAVAILABLE
 
@@ -99,7 +104,10 @@ def _is_mostly_there(stage: StageReceipt) -> bool:
     return (stage.operations_elsewhere or 0) < (stage.operations or 0)
 
 
-def _is_corroborated(stage: StageReceipt) -> bool:
-    """The models lie there and memory was used there, and no record of operations says otherwise."""
+def _is_corroborated(stage: StageReceipt, resident_bytes: int | None) -> bool:
+    """The models lie there, torch and the system agree that this process held memory there, and no record of operations
+    says otherwise.
+    """
     is_contradicted = stage.operations is not None and not _is_mostly_there(stage)
-    return stage.model_devices == (stage.device_asked,) and bool(stage.peak_vram_bytes) and not is_contradicted
+    held = bool(stage.peak_vram_bytes) and (resident_bytes or 0) >= (stage.peak_vram_bytes or 0)
+    return stage.model_devices == (stage.device_asked,) and held and not is_contradicted
