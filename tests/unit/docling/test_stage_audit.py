@@ -332,6 +332,18 @@ def test_the_profiler_sees_no_kernel_where_there_is_no_gpu(engine: DoclingEngine
         assert kernel_proof.count_kernels(stages[stage], exercise) == 0
 
 
+def test_a_scan_is_read_as_well_after_the_warm_up_as_before_it(engine: DoclingEngine, examples: Path) -> None:
+    from sir_convert_a_lot.infrastructure.engines.docling import kernel_proof
+
+    options = EngineOptions(ocr=OcrPass.FULL_PAGE)
+    before = engine.convert(examples / "scanned.pdf", options, lambda *_: None)
+    ocr = next(stage for stage in engine.load(options).stages if stage.stage is JobStage.OCR)
+    kernel_proof.exercise_ocr(ocr.model)
+    after = engine.convert(examples / "scanned.pdf", options, lambda *_: None)
+    assert after.failed_pages == ()
+    assert after.markdown == before.markdown
+
+
 def test_one_counted_operation_costs_microseconds() -> None:
     """The bound on the whole: about 200 a stage are counted, so a job pays some milliseconds."""
     import torch
