@@ -23,6 +23,10 @@ from sir_convert_a_lot.domain.gpu_facts import Rung
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.error_facts import describe_error
 from sir_convert_a_lot.infrastructure.workers.process_group import die_with_parent
 
+# The references are small, and the probe comes back every minute: one thread, on a machine with any number of cores.
+# The libraries of numpy and torch read these names.
+THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 DEVICE_INDEX = 0  # the policy runs on cuda:0; masks choose which GPU that is
 
 Say = Callable[[str], None]
@@ -140,6 +144,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(parent_pid)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core of a process with a GPU context is many gigabytes
     os.set_inheritable(descriptor, False)
+    os.environ.update(dict.fromkeys(THREAD_COUNTS, "1"))
 
     def write(event: dict[str, Any]) -> None:
         os.write(descriptor, json.dumps(event).encode() + b"\n")
