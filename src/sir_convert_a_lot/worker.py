@@ -6,17 +6,18 @@ Engines stay loaded between jobs. Imports of the engine and of Markdown tools wa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document
 from sir_convert_a_lot.domain.engine import Engine
-from sir_convert_a_lot.domain.job import JobStage
+from sir_convert_a_lot.domain.job import JobStage, ResultMetadata
 from sir_convert_a_lot.domain.job_spec import JobSpec
 from sir_convert_a_lot.infrastructure.engines.installed import load_engine
 from sir_convert_a_lot.infrastructure.gpu_activity.witness import GpuWitness
@@ -52,9 +53,9 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
         lambda stage, processed, total: report(JobStage(stage).value, processed, total),
         witness=witness,
     )
-    _write_artifacts(conversion, staging / "artifacts")
-    logger.info("converted, %d bytes", conversion.metadata.size_bytes)
-    return asdict(conversion.metadata)
+    metadata = _write_artifacts(conversion, staging / "artifacts")
+    logger.info("converted, %d bytes", metadata.size_bytes)
+    return asdict(metadata)
 
 
 def keep_engine(name: str, arguments: dict[str, Any]) -> Engine:
@@ -64,11 +65,13 @@ def keep_engine(name: str, arguments: dict[str, Any]) -> Engine:
     return _loaded[name]
 
 
-def _write_artifacts(conversion: Conversion, folder: Path) -> None:
+def _write_artifacts(conversion: Conversion, folder: Path) -> ResultMetadata:
+    """The metadata with the digest of the receipt's file in it."""
     folder.mkdir(parents=True)
     _write_durably(folder / "output.md", conversion.markdown.encode("utf-8"))
-    receipt = json.dumps(conversion.metadata.execution, indent=2, ensure_ascii=False)
-    _write_durably(folder / "execution.json", receipt.encode("utf-8"))
+    receipt = json.dumps(conversion.metadata.execution, indent=2, ensure_ascii=False).encode("utf-8")
+    _write_durably(folder / "execution.json", receipt)
+    return replace(conversion.metadata, execution_sha256=hashlib.sha256(receipt).hexdigest())
 
 
 def _write_durably(path: Path, content: bytes) -> None:

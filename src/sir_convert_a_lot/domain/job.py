@@ -85,6 +85,7 @@ class ResultMetadata:
     options_fingerprint: str  # "sha256:..."
     warnings: tuple[str, ...]
     execution: dict[str, Any]
+    execution_sha256: str | None = None  # hex, of `artifacts/execution.json`; None where no such file was written
 
 
 @dataclass(frozen=True, slots=True)

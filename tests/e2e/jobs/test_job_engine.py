@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def test_a_job_succeeds_and_its_files_are_published(start: Any, tmp_path: Path) 
             assert markdown.read_text("utf-8").startswith("# Converted")
         folder = tmp_path / "root" / "jobs" / record.job_id
         assert {path.name for path in folder.iterdir()} == {"raw", "artifacts", "logs", "manifest.json"}
-        assert json.loads((folder / "manifest.json").read_text())["status"] == "succeeded"
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["status"] == "succeeded"
+        digests = {name: entry["sha256"] for name, entry in manifest["artifacts"].items()}
+        files = (folder / "artifacts").iterdir()
+        assert digests == {file.name: sha256(file.read_bytes()).hexdigest() for file in files}
         assert json.loads((folder / "artifacts" / "execution.json").read_text())["engine"] == "builtin"
         assert "corr_test" in (folder / "logs" / "run.log").read_text()
         assert list((tmp_path / "root" / "staging").iterdir()) == []

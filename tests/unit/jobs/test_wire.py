@@ -67,3 +67,5 @@ def test_a_result_comes_back_as_it_was() -> None:
         warnings=("one",), execution={"stages": []},
     )  # fmt: skip
     assert read_result(json.loads(json.dumps(asdict(result)))) == result
+    older = {key: value for key, value in asdict(result).items() if key != "execution_sha256"}
+    assert read_result(json.loads(json.dumps(older))) == result  # stored before the receipt's digest was kept

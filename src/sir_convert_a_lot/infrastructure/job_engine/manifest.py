@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sir_convert_a_lot.application.ports import JobRequest
-from sir_convert_a_lot.domain.job import JobRecord, JobStage, JobStatus, Progress
+from sir_convert_a_lot.domain.job import JobRecord, JobStage, JobStatus, Progress, ResultMetadata
 
 
 def describe_manifest(record: JobRecord) -> dict[str, Any]:
@@ -25,11 +25,20 @@ def describe_manifest(record: JobRecord) -> dict[str, Any]:
         "created_at": _write(record.created_at),
         "ended_at": _write(record.updated_at) if record.status.is_terminal else None,
         "result": None if record.result is None else asdict(record.result),
+        "artifacts": {} if record.result is None else describe_artifacts(record.result),
         "error": None if record.failure is None else asdict(record.failure),
         "retention": {
             "pinned": record.expires_at is None,
             "expires_at": None if record.expires_at is None else _write(record.expires_at),
         },
+    }
+
+
+def describe_artifacts(result: ResultMetadata) -> dict[str, Any]:
+    """The digests of the files under `artifacts/`, as the worker took them when it wrote the files."""
+    return {
+        "output.md": {"sha256": result.sha256, "size_bytes": result.size_bytes},
+        "execution.json": {"sha256": result.execution_sha256},
     }
 
 
