@@ -31,8 +31,9 @@ from sir_convert_a_lot.infrastructure.gpu_runtime_probe.host_root import HostRoo
 
 HERE = Path("/")
 
-# The drivers average over up to a second, so before that the counter still shows what loading the models did.
-SETTLE_S = 1.0
+# The counters lag by up to a second (on an H200 they read 0 again 1.5 s after the work), so before that they still show
+# what loading the models did.
+SETTLE_S = 1.5
 BASELINE_SAMPLES = 5
 
 
@@ -77,7 +78,7 @@ class GpuWitness:
     def rest(self, device: str) -> None:
         """Take the baseline: the models are loaded, and nothing is asked of them. A second call does nothing.
 
-        Takes 1.5 s.
+        Takes 2 s.
         """
         reader = self._reader_of(device)
         if device in self._baselines or not isinstance(reader, Present):
