@@ -223,3 +223,15 @@ def test_many_turned_labels_do_not_turn_a_page_of_fewer_lines(tmp_path: Path) ->
     page = parse(tmp_path, draw)
     assert " ".join(text_of(page)) == "Figure 1: The caption stays."
     assert page.turned_characters == 100
+
+
+def test_text_that_a_form_cuts_off_is_not_read(tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.beginForm("cropped", 0, 0, 200, 100)
+        canvas.drawString(10, 50, "seen")
+        canvas.drawString(10, 150, "cropped")
+        canvas.endForm()
+        canvas.translate(50, 300)
+        canvas.doForm("cropped")
+
+    assert text_of(parse(tmp_path, draw)) == ["seen"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pypdfium2.raw as pdfium_c
 
+from sir_convert_a_lot.infrastructure.engines.builtin.objects import find_cut_off
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Word
 from sir_convert_a_lot.infrastructure.engines.builtin.page_space import PageSpace
 from sir_convert_a_lot.infrastructure.engines.builtin.spelling import (
@@ -57,7 +58,8 @@ def read_words(page: Any, space: PageSpace) -> PageText:
     """All visible words of a `pypdfium2.PdfPage`; invisible ones only where no visible text is (a scan with OCR)."""
     text_page = page.get_textpage()
     try:
-        glyphs, space, turned = _upright(_read_glyphs(text_page.raw, space), text_page.raw, space)
+        cut_off = find_cut_off(page.raw)
+        glyphs, space, turned = _upright(_read_glyphs(text_page.raw, space, cut_off), text_page.raw, space, cut_off)
     finally:
         text_page.close()
     visible = [glyph for glyph in glyphs if not glyph.run.is_invisible]
@@ -67,7 +69,9 @@ def read_words(page: Any, space: PageSpace) -> PageText:
     return PageText(words, space, turned, sum(word.text.count(UNMAPPED) for word in words))
 
 
-def _upright(glyphs: list[Glyph], text_page: Any, space: PageSpace) -> tuple[list[Glyph], PageSpace, int]:
+def _upright(
+    glyphs: list[Glyph], text_page: Any, space: PageSpace, cut_off: frozenset[int]
+) -> tuple[list[Glyph], PageSpace, int]:
     """Turns the page so that most of its lines run left to right, and leaves out what then does not."""
     counts, in_lines = [0, 0, 0, 0], [0, 0, 0, 0]
     length, last = 0, None
@@ -80,7 +84,7 @@ def _upright(glyphs: list[Glyph], text_page: Any, space: PageSpace) -> tuple[lis
     main = max(range(4), key=lambda quadrant: (in_lines[quadrant], counts[quadrant], -quadrant))
     if main:
         space = space.turned(main)
-        glyphs = _read_glyphs(text_page, space)
+        glyphs = _read_glyphs(text_page, space, cut_off)
     upright = [glyph for glyph in glyphs if glyph.run.quadrant == 0]
     return upright, space, len(glyphs) - len(upright)
 
@@ -95,7 +99,7 @@ def _goes_on(last: Glyph, glyph: Glyph) -> bool:
     return across < 0.3 * glyph.run.font.size_pt and along < 2 * glyph.run.font.size_pt
 
 
-def _read_glyphs(text_page: Any, space: PageSpace) -> list[Glyph]:
+def _read_glyphs(text_page: Any, space: PageSpace, cut_off: frozenset[int]) -> list[Glyph]:
     runs: dict[int | None, Run] = {}
     glyphs: list[Glyph] = []
     rect, x, y = pdfium_c.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
@@ -111,6 +115,8 @@ def _read_glyphs(text_page: Any, space: PageSpace) -> list[Glyph]:
             continue
         pointer = pdfium_c.FPDFText_GetTextObject(text_page, index)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
+        if address in cut_off:
+            continue
         run = runs.get(address)
         if run is None:
             run = runs[address] = _read_run(text_page, index, pointer, space)
