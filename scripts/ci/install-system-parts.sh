@@ -8,6 +8,8 @@ set -eu
 
 PARTS="
 curl curl
+openssh-server /usr/sbin/sshd
+shellcheck shellcheck
 "
 
 missing=""
@@ -20,7 +22,7 @@ if [ -z "$missing" ]; then
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "System parts: installing$missing" >&2
   apt-get update -qq >&2
-  # shellcheck disable=SC2086 (a list of names)
+  # shellcheck disable=SC2086 # a list of names
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
 else
   echo "System parts: not installed (needs root and apt-get):$missing" >&2
