@@ -36,6 +36,11 @@ def probe(last_rung: LastRung = LADDER[-1], as_json: options.Json = False) -> Ex
         answer_json(snapshot_to_json(snapshot))
     else:
         _show(snapshot)
+    return exit_code_of(snapshot)
+
+
+def exit_code_of(snapshot: ProbeSnapshot) -> ExitCode:
+    """0 proven, 1 refused with a cause, 2 could not tell."""
     if snapshot.is_available:
         return ExitCode.OK
     return ExitCode.UNKNOWN if snapshot.cause in {None, Cause.PROBE_INCOMPLETE} else ExitCode.FAILED
