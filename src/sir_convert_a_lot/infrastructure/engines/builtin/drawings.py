@@ -33,7 +33,7 @@ def read_drawings(page: Any, space: PageSpace) -> Drawings:
     """Rulings (sorted top to bottom, left to right, duplicates dropped) and images of a `pypdfium2.PdfPage`."""
     rulings: set[Ruling] = set()
     images: list[Box] = []
-    for count, (obj, kind, matrix, _) in enumerate(walk(page.raw)):
+    for count, (obj, kind, matrix, *_) in enumerate(walk(page.raw)):
         if count >= MAX_OBJECTS:
             break
         if kind == pdfium_c.FPDF_PAGEOBJ_PATH:

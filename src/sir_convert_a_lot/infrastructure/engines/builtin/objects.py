@@ -73,6 +73,7 @@ class Drawn(NamedTuple):
     kind: int
     matrix: Matrix
     clip: Extent
+    is_in_form: bool
 
 
 def walk(page: Any) -> Iterator[Drawn]:
@@ -84,7 +85,7 @@ def walk(page: Any) -> Iterator[Drawn]:
 def _walk_object(obj: Any, outer: Matrix, clip: Extent, depth: int) -> Iterator[Drawn]:
     kind = pdfium_c.FPDFPageObj_GetType(obj)
     if kind != pdfium_c.FPDF_PAGEOBJ_FORM:
-        yield Drawn(obj, kind, outer, clip)
+        yield Drawn(obj, kind, outer, clip, depth > 0)
     elif depth < MAX_DEPTH:
         inner, inside = matrix_of(obj).then(outer), clip.within(_clip_of(obj, outer))
         for index in range(pdfium_c.FPDFFormObj_CountObjects(obj)):
@@ -101,9 +102,10 @@ def find_cut_off(page: Any) -> frozenset[int]:
         ctypes.cast(drawn.obj, ctypes.c_void_p).value or 0
         for drawn in walk(page)
         if drawn.kind == pdfium_c.FPDF_PAGEOBJ_TEXT
-        and drawn.clip != EVERYWHERE
+        and drawn.is_in_form
+        and (clip := drawn.clip.within(_clip_of(drawn.obj, drawn.matrix))) != EVERYWHERE
         and (extent := bounds_of(drawn.obj, drawn.matrix)) is not None
-        and not drawn.clip.has_middle_of(extent)
+        and not clip.has_middle_of(extent)
     )
 
 
