@@ -16,6 +16,8 @@ from typing import Protocol
 
 from sir_convert_a_lot.domain.gpu_facts import Fact, ProbeSnapshot
 from sir_convert_a_lot.domain.host_access import CommandOutcome, HostCommand
+from sir_convert_a_lot.domain.host_check import CheckReport, LiveResult, ServiceAnswer
+from sir_convert_a_lot.domain.host_profile import HostProfile
 from sir_convert_a_lot.domain.job import JobRecord, JobStatus
 from sir_convert_a_lot.domain.job_spec import Conversion, JobSpec
 
@@ -254,4 +256,53 @@ class Host(Protocol):
 
     def forward(self, port: int) -> AbstractContextManager[int]:
         """The port of this machine's loopback that leads to `port` of the host's, while the context is open."""
+        ...
+
+
+class LiveService(Protocol):
+    """A running service as any client meets it. Blocking.
+
+    Every method raises `ServiceUnavailable` with `details.reason` `unreachable` when nothing answers.
+    """
+
+    def health(self) -> ServiceAnswer:
+        """What `/healthz` says, whatever its status."""
+        ...
+
+    def readiness(self) -> ServiceAnswer:
+        """What `/readyz` says, whatever its status."""
+        ...
+
+    def convert(self, pdf: Path, timeout_s: float) -> LiveResult | None:
+        """Convert the PDF under `gpu_required`, as a new job. None: it did not end within `timeout_s` and was canceled.
+        Raises the error that it was refused with, or failed with.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSite:
+    """Where a check looks. `connect` opens a service by its URL. `pdf` is what is converted; None: an example that the
+    project on the host has.
+    """
+
+    host: Host
+    profile: HostProfile
+    connect: Callable[[str], AbstractContextManager[LiveService]]
+    pdf: Path | None = None
+
+
+class HostCheck(Protocol):
+    """One thing that must hold for a host to be fit. Changes nothing there."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The checks without whose success looking is pointless."""
+        ...
+
+    def look(self, site: CheckSite) -> CheckReport:
+        """Raises `HostNotReached` alone; whatever else it meets is a finding."""
         ...

@@ -6,10 +6,12 @@ Owns what is the same for this machine and for one over SSH. Refuses to run anyt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from sir_convert_a_lot.domain.errors import ExitCode, MachineError
+from sir_convert_a_lot.domain.gpu_causes import Remedy
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -94,17 +96,51 @@ class HostProblem(StrEnum):
     NOT_UNDERSTOOD = "host_not_understood"  # something answered, and not what was sent there
 
 
+REMEDIES: Mapping[HostProblem, Remedy] = MappingProxyType(
+    {
+        HostProblem.UNREACHABLE: Remedy("See what ssh says, and whether the host is up", "ssh -v {host} true"),
+        HostProblem.HOST_KEY_CHANGED: Remedy(
+            "Ask whoever runs the host whether it has a new key; only then forget the old one, and compare the new one "
+            "when ssh shows it",
+            "ssh-keygen -R {host}",
+            is_reversible=False,
+        ),
+        HostProblem.HOST_KEY_UNKNOWN: Remedy("Connect once by hand, and compare the key that ssh shows", "ssh {host}"),
+        HostProblem.AUTH_DENIED: Remedy(
+            "Add a key that the host knows to the agent, or name it in ~/.ssh/config", "ssh-add"
+        ),
+        HostProblem.CONNECTION_LOST: Remedy(
+            "See whether the connection holds, then run the same again", "ssh -v {host} true"
+        ),
+        HostProblem.PYTHON_MISSING: Remedy("Install Python on the host", "apt-get install python3", needs_root=True),
+        HostProblem.SSH_MISSING: Remedy(
+            "Install OpenSSH's client here", "apt-get install openssh-client", needs_root=True
+        ),
+        HostProblem.NOT_UNDERSTOOD: Remedy(
+            "See what the host answers to a plain command", "ssh {host} python3 --version"
+        ),
+    }
+)
+
+
 class HostNotReached(MachineError):
-    """The host itself, not a command on it, is the trouble. `details`: `reason` (a `HostProblem`), `evidence`."""
+    """The host itself, not a command on it, is the trouble. `details`: `reason` (a `HostProblem`), `evidence`,
+    `remediation`.
+    """
 
     code = "host_not_reached"
     http_status = 503
     exit_code = ExitCode.UNAVAILABLE
 
-    def __init__(self, problem: HostProblem, message: str, evidence: Sequence[str] = ()) -> None:
-        super().__init__(message, details={"reason": problem.value, "evidence": list(evidence)})
+    def __init__(self, problem: HostProblem, host: str, message: str, evidence: Sequence[str] = ()) -> None:
+        """`host`: what one types after `ssh`."""
+        remedy = REMEDIES[problem]
+        command = remedy.command.format(host=host) if remedy.command else None
         self.problem = problem
         self.evidence = tuple(evidence)
+        self.remedy = replace(remedy, command=command)
+        details = {"reason": problem.value, "evidence": list(evidence), "remediation": [self.remedy.sentence]}
+        super().__init__(message, details=details)
 
 
 class HostCopyFailed(MachineError):

@@ -37,6 +37,7 @@ class LocalHost(LaunchedHost):
         said = answer.stderr.decode("utf-8", "replace").splitlines()[-3:]
         raise HostNotReached(
             HostProblem.NOT_UNDERSTOOD,
+            self.name,
             "this machine's own Python did not answer",
             [f"exit code {answer.exit_code}", *said],
         )

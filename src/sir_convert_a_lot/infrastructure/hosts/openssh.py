@@ -157,7 +157,7 @@ class OpenSshHost(LaunchedHost):
         return self._tell(problem, [*seen, f"ssh ended with exit code {silence.exit_code}"])
 
     def _tell(self, problem: HostProblem, lines: list[str]) -> HostNotReached:
-        return HostNotReached(problem, TOLD[problem].format(host=self.name), lines[-KEPT_LINES:])
+        return HostNotReached(problem, self._destination, TOLD[problem].format(host=self.name), lines[-KEPT_LINES:])
 
 
 def _find_sign(lines: list[str]) -> HostProblem | None:
