@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,13 @@ import pytest
 from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document, name_markdown
 from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass, ReportProgress
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, PartialConversion
+from sir_convert_a_lot.domain.gpu_activity import (
+    ActivitySample,
+    GpuActivity,
+    ReceiptDevice,
+    Watched,
+    derive_activity,
+)
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.job_spec import JobSpec, Normalize
 from sir_convert_a_lot.domain.receipt import StageReceipt
@@ -33,6 +43,45 @@ class ScriptedEngine:
         return self.with_ocr if options.ocr is OcrPass.FULL_PAGE else self.without_ocr
 
 
+@dataclass
+class LoadingEngine(ScriptedEngine):
+    """Its models can be loaded ahead, and `steps` tells what was done in which order."""
+
+    steps: list[str] = field(default_factory=list)
+
+    def load(self, options: EngineOptions) -> None:
+        self.steps.append(f"load {options.device} {options.ocr.value}")
+
+    def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome:
+        self.steps.append("convert")
+        return super().convert(pdf, options, report)
+
+
+@dataclass
+class ScriptedWitness:
+    """Says that this process held `held_bytes` of the device while a job ran."""
+
+    held_bytes: int | None
+    steps: list[str] = field(default_factory=list)
+
+    def describe(self, device: str) -> ReceiptDevice:
+        return ReceiptDevice(device, pci_id="0000:00:06.0", name="a GPU")
+
+    def rest(self, device: str) -> None:
+        self.steps.append(f"rest {device}")
+
+    @contextmanager
+    def watch(self, device: str) -> Iterator[ScriptedWitness]:
+        self.steps.append(f"watch {device}")
+        yield self
+        self.steps.append("end")
+
+    def activity(self) -> GpuActivity:
+        idle, working = ActivitySample(0.0, 0, process_bytes=self.held_bytes), ActivitySample(0.0, 50)
+        samples = (working, replace(working, at_ms=100.0, process_bytes=self.held_bytes))
+        return derive_activity(Watched("nvml", "0000:00:06.0", baseline=(idle,), samples=samples, taken=2))
+
+
 def outcome(
     markdown: str,
     *,
@@ -54,8 +103,10 @@ def convert(
     ocr_mode: str = "auto",
     device: str = "cpu",
     max_page_pixels: int = 10**7,
+    engine: ScriptedEngine | None = None,
+    witness: ScriptedWitness | None = None,
 ) -> tuple[Conversion, ScriptedEngine]:
-    engine = ScriptedEngine(first, second or outcome(LONG, stage=JobStage.OCR))
+    engine = engine or ScriptedEngine(first, second or outcome(LONG, stage=JobStage.OCR))
     spec = JobSpec.model_validate(
         {
             "api_version": "v1",
@@ -64,7 +115,7 @@ def convert(
         }
     )
     order = ConversionOrder(spec, device, None, ("from the policy",), max_pages=10, max_page_pixels=max_page_pixels)
-    return convert_document(Path("unread.pdf"), order, engine, keep, lambda *_: None), engine
+    return convert_document(Path("unread.pdf"), order, engine, keep, lambda *_: None, witness=witness), engine
 
 
 def keep(markdown: str, _mode: Normalize) -> str:
@@ -131,6 +182,58 @@ def test_a_job_promised_the_gpu_that_ran_on_the_cpu_is_withheld() -> None:
 def test_a_claimed_gpu_without_operation_records_is_withheld_too() -> None:
     with pytest.raises(GpuNotAvailable):
         convert(outcome(LONG, asked="cuda:0", used="cuda:0"), device="cuda:0")
+
+
+# As a GPU stage looks whose operations could not be counted: then what the system saw decides.
+UNCOUNTED = StageReceipt(
+    stage="layout_analysis",
+    device_asked="cuda:0",
+    device_used="cuda:0",
+    measured_by="the test",
+    wall_ms=1.0,
+    device_ms=1.0,
+    model_devices=("cuda:0",),
+    peak_vram_bytes=500,
+)
+
+
+def test_what_the_witness_saw_is_in_the_receipt_and_in_the_grade() -> None:
+    conversion, _ = convert(
+        EngineOutcome(LONG, 1, (UNCOUNTED,)), device="cuda:0", witness=ScriptedWitness(held_bytes=700)
+    )
+    execution = json.loads(json.dumps(conversion.metadata.execution))
+    assert (execution["grade"], execution["acceleration_used"]) == ("CORROBORATED", "cuda")
+    assert execution["device"]["pci_id"] == "0000:00:06.0"
+    assert execution["activity"]["process_bytes_peak"] == 700
+    assert execution["activity"]["busy_percent_peak"] == 50
+    assert execution["schema_version"] == "1"
+
+
+@pytest.mark.parametrize("held_bytes", [None, 0, 499])
+def test_without_memory_of_this_process_the_same_stage_is_withheld_and_the_reason_told(held_bytes: int | None) -> None:
+    with pytest.raises(GpuNotAvailable) as caught:
+        convert(EngineOutcome(LONG, 1, (UNCOUNTED,)), device="cuda:0", witness=ScriptedWitness(held_bytes))
+    evidence = caught.value.details["evidence"]
+    told = "no sample was taken" if held_bytes is None else f"{held_bytes} bytes"
+    assert f"memory of this process on the device: {told}" in evidence
+    assert any(line.startswith("busy counter of the device: usable") for line in evidence)
+
+
+@pytest.mark.parametrize(("ocr_mode", "ocr"), [("off", "off"), ("force", "full_page")])
+def test_the_gpu_is_seen_at_rest_once_the_models_of_the_first_pass_are_loaded(ocr_mode: str, ocr: str) -> None:
+    steps: list[str] = []
+    given = EngineOutcome(LONG, 1, (UNCOUNTED,))
+    engine = LoadingEngine(given, given, steps=steps)
+    convert(given, ocr_mode=ocr_mode, device="cuda:0", engine=engine, witness=ScriptedWitness(700, steps))
+    assert steps == [f"load cuda:0 {ocr}", "rest cuda:0", "watch cuda:0", "convert", "end"]
+
+
+def test_a_job_on_the_cpu_is_not_witnessed_and_its_receipt_says_so() -> None:
+    witness = ScriptedWitness(held_bytes=700)
+    conversion, _ = convert(outcome(LONG), witness=witness)
+    assert witness.steps == []
+    assert conversion.metadata.execution["device"] is None
+    assert conversion.metadata.execution["activity"] is None
 
 
 def test_a_cpu_job_that_touched_the_gpu_is_a_bug_not_a_result() -> None:

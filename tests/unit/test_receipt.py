@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sir_convert_a_lot.domain.gpu_activity import ActivitySample, GpuActivity, Watched, derive_activity
 from sir_convert_a_lot.domain.receipt import Grade, StageReceipt, acceleration_used_by, grade_of
 
 PARSING = StageReceipt("page_parsing", "cpu", "cpu", "the test", 10.0)
@@ -90,6 +91,52 @@ def test_models_on_the_device_without_memory_of_this_process_there_corroborate_n
     assert grade(unrecorded, resident_bytes=None) is Grade.SUGGESTIVE
     assert grade(unrecorded, resident_bytes=0) is Grade.SUGGESTIVE
     assert grade(replace(unrecorded, model_devices=("cpu", "cuda:0"))) is Grade.SUGGESTIVE
+
+
+def test_memory_of_the_process_that_is_less_than_torch_held_there_is_another_processs() -> None:
+    unrecorded = replace(LAYOUT, operations=None, operations_elsewhere=None, kernels=None, peak_vram_bytes=RESIDENT)
+    assert grade(unrecorded) is Grade.CORROBORATED
+    assert grade(unrecorded, resident_bytes=RESIDENT - 1) is Grade.SUGGESTIVE
+    assert grade(replace(unrecorded, peak_vram_bytes=0)) is Grade.SUGGESTIVE
+
+
+def see(*, idle: float | None, working: float | None, held_bytes: int | None, simulated: bool = False) -> GpuActivity:
+    rest = (ActivitySample(0.0, busy_percent=idle, process_bytes=held_bytes),)
+    work = (ActivitySample(0.0, busy_percent=working, process_bytes=held_bytes),)
+    return derive_activity(Watched("nvml", "0000:00:06.0", simulated=simulated, baseline=rest, samples=work, taken=1))
+
+
+def grade_by(activity: GpuActivity, *stages: StageReceipt) -> Grade | None:
+    return grade_of(stages, resident_bytes=activity.resident_bytes, device_was_busy=activity.device_was_busy)
+
+
+@pytest.mark.parametrize("stage", [
+    StageReceipt("layout_analysis", "cuda:0", "cuda:0", "the test", 100.0, device_ms=0.0, operations=0),
+    StageReceipt("layout_analysis", "cuda:0", "cuda:0", "the test", 100.0, device_ms=0.4, peak_vram_bytes=0),
+    StageReceipt("layout_analysis", "cuda:0", "cuda:0", "the test", 100.0),
+])  # fmt: skip
+def test_holding_a_context_beside_someone_elses_work_is_never_more_than_suggestive(stage: StageReceipt) -> None:
+    """The negative control with all that a host can show: memory of this very process, and a counter that rises."""
+    seen = see(idle=0, working=97, held_bytes=612_368_384)
+    assert seen.device_was_busy
+    assert grade_by(seen, stage) is Grade.SUGGESTIVE
+    assert acceleration_used_by(grade_by(seen, stage)) == "cpu"
+
+
+@pytest.mark.parametrize(("idle", "working"), [(100, 100), (0, 0), (None, 97), (97, None), (40, 40), (90, 30)])
+def test_a_counter_that_is_stuck_or_not_read_or_does_not_rise_is_not_even_suggestive(
+    idle: float | None, working: float | None
+) -> None:
+    stage = StageReceipt("layout_analysis", "cuda:0", "cuda:0", "the test", 100.0)
+    assert grade_by(see(idle=idle, working=working, held_bytes=10**9), stage) is Grade.UNAVAILABLE
+
+
+def test_memory_that_could_not_be_read_corroborates_nothing_and_neither_does_a_stand_in() -> None:
+    unrecorded = replace(LAYOUT, operations=None, operations_elsewhere=None, kernels=None)
+    assert grade_by(see(idle=0, working=90, held_bytes=RESIDENT), unrecorded) is Grade.CORROBORATED
+    assert grade_by(see(idle=0, working=90, held_bytes=None), unrecorded) is Grade.SUGGESTIVE
+    assert grade_by(see(idle=0, working=90, held_bytes=0), unrecorded) is Grade.SUGGESTIVE
+    assert grade_by(see(idle=0, working=90, held_bytes=RESIDENT, simulated=True), unrecorded) is Grade.UNAVAILABLE
 
 
 def test_a_stage_with_nothing_to_compute_neither_proves_nor_spoils() -> None:
