@@ -76,16 +76,21 @@ def test_under_the_gpu_lock_the_cpu_is_refused_and_the_service_is_not_ready(
     start: Callable[..., Any], pdf: bytes, spec: Spec
 ) -> None:
     locked = start(cpu_execution_locked="true")
+    before = locked.list_stored()
     for policy in ("cpu_only", "gpu_prefer"):
         details = refuse(locked, pdf, spec(execution={"acceleration_policy": policy}))["details"]
         assert details["reason"] == "cpu_execution_locked"
+    assert locked.list_stored() == before
     check_unready(locked)
 
 
-def test_a_promised_gpu_that_is_not_proven_makes_the_service_unready_but_alive(start: Callable[..., Any]) -> None:
+def test_a_promised_gpu_that_is_not_proven_makes_the_service_unready_but_alive(
+    start: Callable[..., Any], pdf: bytes
+) -> None:
     promising = start(promised_device="gpu")
     check_unready(promising)
     assert httpx.get(f"{promising.url}/healthz").status_code == 200
+    assert promising.convert(pdf)["status"] == "succeeded"  # on the CPU, as asked: the promise is for readiness alone
 
 
 def check_unready(service: Any) -> None:
