@@ -51,6 +51,7 @@ class Service:
     rules: ServerRules
     settings: Settings
     is_healthy: Callable[[], Awaitable[bool]]
+    revision: str | None  # the commit that it was started from
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +169,16 @@ class _Local:
     async def convert(self, pdf: Path, spec: JobSpec, report: ReportProgress) -> LocalResult:
         from sir_convert_a_lot.application.place import place
         from sir_convert_a_lot.domain.acceleration_policy import check_conflict
-        from sir_convert_a_lot.domain.errors import SirConvertError
         from sir_convert_a_lot.domain.job import JobStage
+        from sir_convert_a_lot.infrastructure.gpu_runtime_probe.worker_failures import GpuJobs
         from sir_convert_a_lot.infrastructure.local_conversion import convert_alone
 
         def tell(now: PagesDone) -> None:
             report(JobStage(now.stage), now.pages_processed, now.pages_total)
 
         check_conflict(spec)
-        placement = await place(spec, self.probe, _read_rules(self.settings), self.installed)
+        rules = _read_rules(self.settings)
+        placement = await place(spec, self.probe, rules, self.installed)
         await self.models.require(placement.engine, placement.device, spec.conversion)
         order = {
             "pdf": str(pdf),
@@ -187,12 +189,10 @@ class _Local:
             "max_page_pixels": self.settings.max_page_pixels,
         }
         timeout_s = spec.execution.document_timeout_seconds
-        try:
-            return LocalResult(*await convert_alone(self.pool, order, timeout_s, tell, self.scratch))
-        except SirConvertError:
-            if placement.device != "cpu":
-                self.probe.invalidate()  # as in the service: the next document meets a fresh look at the GPU
-            raise
+        converted = await convert_alone(
+            self.pool, order, timeout_s, tell, self.scratch, gpu_jobs=GpuJobs(self.probe, rules)
+        )
+        return LocalResult(*converted)
 
 
 def _build_pool(settings: Settings, work: str, *, workers: int) -> WorkerPool:
@@ -253,6 +253,7 @@ class _Parts:
 @asynccontextmanager
 async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
     from sir_convert_a_lot.application.recheck import recheck
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.worker_failures import GpuJobs
     from sir_convert_a_lot.infrastructure.job_engine import runtime
     from sir_convert_a_lot.infrastructure.job_engine.attempt import Attempts, PageLimits
     from sir_convert_a_lot.infrastructure.job_engine.changes import Changes
@@ -264,7 +265,7 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
     attempts = Attempts(
         files=parts.files,
         check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),
-        distrust_gpu=parts.probe.invalidate,
+        follow_on_gpu=GpuJobs(parts.probe, parts.rules).follow,
         limits=PageLimits(settings.max_pages, settings.max_page_pixels),
         engine_arguments=_read_engine_arguments(settings),
     )
@@ -291,6 +292,7 @@ def _assemble(parts: _Parts, engine: DbosJobEngine, sweeper: asyncio.Task[None])
 
     from sir_convert_a_lot.application.admit import Admission, AdmissionLimits
     from sir_convert_a_lot.application.jobs import Jobs
+    from sir_convert_a_lot.infrastructure.revision import read_revision
 
     settings = parts.settings
     admission = Admission(
@@ -318,6 +320,7 @@ def _assemble(parts: _Parts, engine: DbosJobEngine, sweeper: asyncio.Task[None])
         rules=parts.rules,
         settings=settings,
         is_healthy=is_healthy,
+        revision=settings.revision or read_revision(),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, SirConvertError, ValidationError
-from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
+from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause, Remedy
 from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, RuntimeKind
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy, JobSpec, OcrMode
 
@@ -158,6 +158,22 @@ def refuse_readiness(snapshot: ProbeSnapshot | None, rules: ServerRules) -> GpuN
     return GpuNotAvailable(
         f"{rule}, and none is proven: {details['cause']}.", details=details, retry_after_s=rules.retry_after_s
     )
+
+
+def refuse_unproven(engine: str, snapshot: ProbeSnapshot | None, rules: ServerRules) -> GpuNotAvailable:
+    """Why `engine` cannot run on the GPU: the refusal of `gpu_required`, at admission, at a job's start and midway."""
+    return _refuse_gpu(_explain(engine, snapshot, rules), rules)
+
+
+def refuse_failed(engine: str, cause: Cause, evidence: tuple[str, ...], fresh: ProbeSnapshot) -> GpuNotAvailable:
+    """Why a job failed on the GPU for a cause that `fresh`, taken after it, does not show. `evidence`: what it saw."""
+    healthy = f"A fresh process passed every rung of the probe on {fresh.device_name} ({fresh.pci_id})."
+    details = fresh.refusal_details(engine) | {
+        "cause": cause.value,
+        "evidence": [*evidence, *([healthy] if fresh.cause is None else fresh.evidence)],
+        "remediation": [remedy.sentence for remedy in CAUSES[cause].remedies],
+    }
+    return GpuNotAvailable(f"This job was promised the GPU, and its work there failed: {cause.value}.", details=details)
 
 
 def _check_backend(policy: AccelerationPolicy, backend: BackendStrategy) -> None:

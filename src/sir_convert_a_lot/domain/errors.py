@@ -183,11 +183,16 @@ class MachineError(SirConvertError):
 
 
 class GpuNotAvailable(MachineError):
-    """The GPU was asked for and is not proven. Raised at admission, and a failure code of jobs."""
+    """The GPU was asked for and is not proven. Raised at admission, and a failure code of jobs.
+
+    `fault` is how work on the GPU ended in a worker, as JSON: what its service needs to find the cause. No caller sees
+    it.
+    """
 
     code = "gpu_not_available"
     http_status = 503
     exit_code = ExitCode.GPU_NOT_AVAILABLE
+    fault: Mapping[str, Any] | None = None
 
 
 class ModelWeightsMissing(MachineError):

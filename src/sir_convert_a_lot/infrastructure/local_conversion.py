@@ -14,6 +14,7 @@ from typing import Any
 
 from sir_convert_a_lot.domain.errors import InternalError, ServiceUnavailable, SirConvertError, find_kind
 from sir_convert_a_lot.domain.job import ResultMetadata
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.worker_failures import GpuJobs
 from sir_convert_a_lot.infrastructure.job_engine.wire import read_failure, read_result
 from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
 from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone
@@ -22,16 +23,23 @@ LOG_LINES = 40  # of a worker's log, kept for an error that is to be reported: a
 
 
 async def convert_alone(
-    pool: WorkerPool, order: dict[str, Any], timeout_s: float, report: Callable[[PagesDone], None], parent: Path
+    pool: WorkerPool,
+    order: dict[str, Any],
+    timeout_s: float,
+    report: Callable[[PagesDone], None],
+    parent: Path,
+    *,
+    gpu_jobs: GpuJobs,
 ) -> tuple[str, ResultMetadata]:
     """The Markdown and what the result says of itself. `order` is what `worker.convert_in_worker` takes.
 
-    Its folder is made in `parent`. Raises the worker's failure as the error of its code, and what `Slot.run` raises.
-    Cancelled, the worker is killed when it ends.
+    Its folder is made in `parent`. Raises the worker's failure as the error of its code, on a GPU as `gpu_jobs`
+    explains it, and what `Slot.run` raises. Cancelled, the worker is killed when it ends.
     """
     with temporary_folder(parent) as staging:
         async with pool.slot() as slot:
-            outcome = await slot.run(order, staging, timeout_s, report)
+            running = slot.run(order, staging, timeout_s, report)
+            outcome = await (running if order["device"] == "cpu" else gpu_jobs.follow(order["engine"], running))
         if not outcome["ok"]:
             raise _error_of(outcome["failure"], staging)
         markdown = await asyncio.to_thread((staging / "artifacts" / "output.md").read_bytes)

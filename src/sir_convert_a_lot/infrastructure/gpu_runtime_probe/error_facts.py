@@ -15,6 +15,7 @@ MAX_TEXT_CHARS = 240
 # "CUDA error (46)", "hipError 209", "error code 999".
 NUMBERED = re.compile(r"\berror(?:\s+code)?[\s:=(]*(\d{1,4})\b", re.IGNORECASE | re.ASCII)
 ADDRESS = re.compile(r"0x[0-9a-f]+", re.IGNORECASE | re.ASCII)
+PROCESS = re.compile(r"\b(process|pid) \d+", re.IGNORECASE | re.ASCII)  # torch names who holds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,6 @@ def read_code(text: str) -> int | None:
 
 
 def shorten(text: str) -> str:
-    """The first line that says anything, without addresses: the same failure must read the same twice."""
+    """The first line that says anything, without addresses and process ids: the same failure reads the same twice."""
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return ADDRESS.sub("0x…", first)[:MAX_TEXT_CHARS]
+    return PROCESS.sub(r"\1 …", ADDRESS.sub("0x…", first))[:MAX_TEXT_CHARS]

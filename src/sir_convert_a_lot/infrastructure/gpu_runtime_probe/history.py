@@ -7,7 +7,8 @@ GPU available.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
@@ -27,6 +28,15 @@ class WorkerFault:
     error: ErrorFacts
     had_started: bool
     is_in_bad_fork: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As it crosses the border of the worker's process."""
+        return asdict(self)
+
+
+def read_worker_fault(told: Mapping[str, Any]) -> WorkerFault:
+    """What `WorkerFault.to_json` gave."""
+    return WorkerFault(ErrorFacts(**told["error"]), bool(told["had_started"]), bool(told["is_in_bad_fork"]))
 
 
 def has_passed_whole(snapshot: ProbeSnapshot) -> bool:

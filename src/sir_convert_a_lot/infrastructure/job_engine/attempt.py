@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Asks the policy again: returns the request as it may run now, or raises why it may not.
 CheckAgain = Callable[[JobRequest], Awaitable[JobRequest]]
+# Takes the engine and its run on the GPU; gives the outcome, a failure on the GPU explained.
+FollowOnGpu = Callable[[str, Awaitable[Json]], Awaitable[Json]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ class PageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """How attempts are made. `distrust_gpu` is called when a worker that had the GPU did not end well."""
+    """How attempts are made."""
 
     files: StoredFiles
     check_again: CheckAgain
-    distrust_gpu: Callable[[], None]
+    follow_on_gpu: FollowOnGpu
     limits: PageLimits
     engine_arguments: Mapping[str, Json]  # what each engine is made with, by its name
 
@@ -64,13 +66,12 @@ class Attempts:
         try:
             await asyncio.to_thread(self.files.make_staging, staging)
             limit_s = request.spec.execution.document_timeout_seconds
-            outcome = await slot.run(self._order(request), staging, limit_s, report)
+            running = slot.run(self._order(request), staging, limit_s, report)
+            outcome = await (running if request.device == "cpu" else self.follow_on_gpu(request.engine, running))
             if outcome["ok"]:
                 await asyncio.to_thread(self.files.publish_artifacts, request.job_id, staging)
             return outcome
         finally:
-            if request.device != "cpu" and not outcome["ok"]:
-                self.distrust_gpu()
             await asyncio.to_thread(self.files.publish_log, request.job_id, staging)
             await asyncio.to_thread(self.files.drop_staging, staging)
 

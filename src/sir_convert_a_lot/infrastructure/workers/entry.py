@@ -15,10 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from sir_convert_a_lot.domain.errors import InternalError, ServiceUnavailable, SirConvertError, WorkerOutOfMemory
+from sir_convert_a_lot.domain.errors import (
+    GpuNotAvailable,
+    InternalError,
+    ServiceUnavailable,
+    SirConvertError,
+    WorkerOutOfMemory,
+)
 from sir_convert_a_lot.infrastructure.workers.progress_file import write_progress
 
 logger = logging.getLogger("sir_convert_a_lot.worker")
+
+GPU_FAULT = "gpu_fault"  # beside a failure: how work on the GPU ended in this process
 
 Work = Callable[[dict[str, Any], Path, Callable[[str, int, int], None]], dict[str, Any]]
 
@@ -37,14 +45,17 @@ def start_up(work: str) -> tuple[int, str | None]:
 
 
 def run_job(work: str, order: dict[str, Any], staging: str) -> dict[str, Any]:
-    """`{"ok": True, "result": …}` or `{"ok": False, "failure": {code, message, retryable, details}}`. Never raises."""
+    """`{"ok": True, "result": …}` or `{"ok": False, "failure": {code, message, retryable, details}}`. Never raises.
+
+    Where work on the GPU failed, `GPU_FAULT` stands beside the failure.
+    """
     folder = Path(staging)
     log = _open_log(folder / "logs" / "run.log", str(order.get("correlation_id", "")))
     try:
         return {"ok": True, "result": _find(work)(order, folder, lambda *now: write_progress(folder, *now))}
     except SirConvertError as error:
         logger.warning("failed: %s: %s", error.code, error.message)
-        return {"ok": False, "failure": describe_failure(error)}
+        return {"ok": False, "failure": describe_failure(error), **_tell_fault(error)}
     except MemoryError as error:
         logger.warning("out of memory", exc_info=error)
         return {"ok": False, "failure": describe_failure(WorkerOutOfMemory("the worker ran out of memory"))}
@@ -64,6 +75,11 @@ def describe_failure(error: SirConvertError) -> dict[str, Any]:
         "retryable": error.retryable,
         "details": error.details,
     }
+
+
+def _tell_fault(error: SirConvertError) -> dict[str, Any]:
+    fault = error.fault if isinstance(error, GpuNotAvailable) else None
+    return {} if fault is None else {GPU_FAULT: dict(fault)}
 
 
 def _judge(error: Exception) -> SirConvertError:

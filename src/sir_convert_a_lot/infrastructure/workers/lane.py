@@ -21,7 +21,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from sir_convert_a_lot.domain.errors import WorkerCrashed
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, WorkerCrashed
 from sir_convert_a_lot.infrastructure.workers.entry import run_job, start_up
 from sir_convert_a_lot.infrastructure.workers.exit_status import describe_exit
 from sir_convert_a_lot.infrastructure.workers.process_group import enter_own_group, kill_group
@@ -99,7 +99,7 @@ class Lane:
         except (BrokenProcessPool, RuntimeError) as error:
             self.end()
             raise WorkerCrashed("the worker process was lost", details={"reason": type(error).__name__}) from error
-        if self._jobs_done >= self._max_jobs:
+        if self._jobs_done >= self._max_jobs or has_failed_on_gpu(outcome):
             self.end()
         return outcome
 
@@ -121,6 +121,11 @@ class Lane:
         """Wait until every ended process is reaped. Blocking."""
         for ending in self._endings:
             ending.join()
+
+
+def has_failed_on_gpu(outcome: dict[str, Any]) -> bool:
+    """Then the process may be good for nothing more: a fault poisons its context, and a lost device does not return."""
+    return not outcome["ok"] and outcome["failure"]["code"] == GpuNotAvailable.code
 
 
 def _look_at(starting: asyncio.Future[tuple[int, str | None]]) -> None:

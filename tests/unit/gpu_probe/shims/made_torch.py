@@ -8,7 +8,8 @@ wrong with it. Lives under tests/ alone: a root that holds it is never the real 
     "signal": N             die by it
     "exit": N               leave the interpreter
     "error": TEXT           raise, with "type" (default RuntimeError) and "code" (as torch's own error_code)
-and PLACE one of import, count, init, properties, allocate, synchronise, gemm, memory.
+and PLACE one of import, count, init, properties, allocate, synchronise, gemm, memory. With "only_in" or "not_in" a
+fault is met only, or not, by processes whose command line holds that text; with `hidden_in` they see no device.
 """
 
 import ctypes
@@ -33,10 +34,17 @@ class OutOfMemoryError(RuntimeError):
     """torch's own."""
 
 
+COMMAND = Path("/proc/self/cmdline").read_bytes().decode("utf-8", "replace")
+
+
 def meet(place):
     for fault in CONFIG["faults"]:
-        if fault["at"] == place:
+        if fault["at"] == place and fault.get("only_in", "") in COMMAND and not is_spared(fault):
             suffer(fault)
+
+
+def is_spared(fault):
+    return "not_in" in fault and fault["not_in"] in COMMAND
 
 
 def suffer(fault):
@@ -158,8 +166,12 @@ def from_numpy(values):
     return Tensor(values, "float32", Device("cpu"))
 
 
+started = []  # not empty once something was allocated on a device
+
+
 def ones(size, device):
     meet("allocate")
+    started.append(device)
     return Tensor(np.ones(size, np.float32), "float32", Device("cpu") if CONFIG.get("stays_on_cpu") else device)
 
 
@@ -188,6 +200,8 @@ def count_devices():
     meet("count")
     for text in CONFIG.get("warnings", ()):
         warnings.warn(text, stacklevel=2)
+    if "hidden_in" in CONFIG and CONFIG["hidden_in"] in COMMAND:
+        return 0
     return 0 if is_masked() else len(CONFIG["devices"])
 
 
@@ -219,6 +233,7 @@ def init():
 
 cuda = types.SimpleNamespace(
     _is_in_bad_fork=lambda: CONFIG.get("is_in_bad_fork", False),
+    is_initialized=lambda: bool(started),
     is_available=lambda: count_devices() > 0 and not CONFIG.get("is_unavailable"),
     device_count=lambda: CONFIG.get("device_count", count_devices()),
     init=init,

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass, ReportProgress
-from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, PdfUnreadable
-from sir_convert_a_lot.domain.gpu_causes import Cause
+from sir_convert_a_lot.domain.errors import InternalError, PdfUnreadable
 from sir_convert_a_lot.domain.job import JobStage
-from sir_convert_a_lot.infrastructure.engines.docling.loading import (
-    LoadedPipeline,
-    PipelineChoice,
-    load_pipeline,
-    lost_device,
+from sir_convert_a_lot.infrastructure.engines.docling.device_failures import (
+    check_device,
+    failed_device,
+    telling_failures_of,
 )
+from sir_convert_a_lot.infrastructure.engines.docling.loading import LoadedPipeline, PipelineChoice, load_pipeline
 from sir_convert_a_lot.infrastructure.engines.docling.page_sizes import (
     OCR_SCALE,
     TABLE_SCALE,
@@ -72,23 +71,28 @@ class DoclingEngine:
         pages = measure_pages(pdf, options.max_pages, options.max_page_pixels)
         loaded = self.load(options)
         _bound_images(loaded, pages, options.max_page_pixels)
-        return _Conversion(loaded, pdf, pages.count, report).run(self._warnings(loaded.choice))
+        with telling_failures_of(options.device):
+            return _Conversion(loaded, pdf, pages.count, report).run(self._warnings(loaded.choice))
 
     def load(self, options: EngineOptions) -> LoadedPipeline:
-        """The pipeline for these options, loaded at the first call."""
+        """The pipeline for these options, loaded at the first call. Raises `GpuNotAvailable`, `ModelWeightsMissing`."""
         choice = PipelineChoice(options.device, options.table_mode, options.ocr, self._ocr_device(options))
         if choice not in self._pipelines:
             check_device(options.device)
             missing = self.missing_weights(options)
             if missing:
                 raise refuse(missing)
-            loaded = load_pipeline(choice, find_artifacts(self._artifacts_path), self._threads)
-            if options.device != "cpu":
-                from sir_convert_a_lot.infrastructure.engines.docling.kernel_proof import record_kernels
-
-                record_kernels(loaded)
-            self._pipelines[choice] = loaded
+            with telling_failures_of(options.device):
+                self._pipelines[choice] = self._load(choice)
         return self._pipelines[choice]
+
+    def _load(self, choice: PipelineChoice) -> LoadedPipeline:
+        loaded = load_pipeline(choice, find_artifacts(self._artifacts_path), self._threads)
+        if choice.device != "cpu":
+            from sir_convert_a_lot.infrastructure.engines.docling.kernel_proof import record_kernels
+
+            record_kernels(loaded)
+        return loaded
 
     def _ocr_device(self, options: EngineOptions) -> str:
         return "cpu" if "ocr" in self._allow_cpu_stages else options.device
@@ -106,20 +110,6 @@ def _bound_images(loaded: LoadedPipeline, pages: PageSizes, max_page_pixels: int
         loaded.pipeline.ocr_model.model.scale = fit_scale(OCR_SCALE, pages, max_page_pixels)
 
 
-def check_device(device: str) -> None:
-    """Raise `GpuNotAvailable` when torch in this process cannot use `device` ("cuda:N"). "cpu" is always there."""
-    if device == "cpu":
-        return
-    import torch
-
-    index = int(device.partition(":")[2])
-    if not torch.cuda.is_available():
-        built = torch.version.hip or torch.version.cuda or "the CPU alone"
-        raise lost_device(device, f"torch {torch.__version__} (built for {built}) finds no GPU in this process")
-    if index >= torch.cuda.device_count():
-        raise lost_device(device, f"torch sees {torch.cuda.device_count()} devices in this process")
-
-
 class _Conversion:
     """One pass over one document."""
 
@@ -133,7 +123,7 @@ class _Conversion:
     def run(self, warnings: tuple[str, ...]) -> EngineOutcome:
         result, markdown = self._convert()
         if self._audit.device_errors:
-            raise _failed_device(self._loaded.choice.device, self._audit.device_errors[0])
+            raise failed_device(self._loaded.choice.device, self._audit.device_errors[0])
         failed = self._failed_pages(result)
         self._check(result, failed)
         return EngineOutcome(
@@ -193,16 +183,6 @@ def _describe_errors(result: Any) -> tuple[str, ...]:
         f"{error.error_message.splitlines()[0][:MAX_WARNING_CHARACTERS] if error.error_message else 'failed'}"
         for error in sorted(result.errors, key=lambda error: error.page_no or 0)
     )
-
-
-def _failed_device(device: str, error: Exception) -> GpuNotAvailable:
-    import torch
-
-    is_memory = isinstance(error, torch.OutOfMemoryError)
-    cause = Cause.VRAM_EXHAUSTED if is_memory else Cause.GPU_FAULT_STICKY
-    raised = lost_device(device, f"{type(error).__name__}: {str(error).splitlines()[0][:MAX_WARNING_CHARACTERS]}")
-    raised.details["cause"] = cause.value
-    return raised
 
 
 def _forbid_downloads() -> None:

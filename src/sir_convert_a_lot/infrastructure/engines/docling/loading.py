@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.domain.engine import OcrPass
-from sir_convert_a_lot.domain.errors import GpuNotAvailable
-from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.job_spec import TableMode
+from sir_convert_a_lot.infrastructure.engines.docling.device_failures import lost_device
 from sir_convert_a_lot.infrastructure.engines.docling.stage_audit import CurrentAudit, JobAudit, WatchedStage
 from sir_convert_a_lot.infrastructure.engines.docling.weights import OcrFiles, cpu_ocr_files, gpu_ocr_files
 
@@ -72,7 +71,7 @@ def load_pipeline(choice: PipelineChoice, artifacts: Path | None, threads: int) 
     try:
         converter.initialize_pipeline(InputFormat.PDF)
     except AcceleratorDeviceNotAvailableError as error:
-        raise lost_device(choice.device, str(error)) from error
+        raise lost_device(choice.device, str(error), error) from error
     (pipeline,) = converter.initialized_pipelines.values()
     return LoadedPipeline(choice, converter, pipeline, current, _watch(pipeline, choice, current))
 
@@ -85,20 +84,6 @@ def _quieten() -> None:
     for name in TALKATIVE_LOGGERS:
         if not logging.getLogger(name).handlers:
             logging.getLogger(name).addHandler(logging.NullHandler())
-
-
-def lost_device(device: str, seen: str) -> GpuNotAvailable:
-    """A device that the policy promised and that this process cannot use."""
-    return GpuNotAvailable(
-        f"{device} was promised to this conversion and cannot be used",
-        details={
-            "reason": "backend_gpu_runtime_unavailable",
-            "backend": "docling",
-            "cause": Cause.GPU_LOST_AFTER_START.value,
-            "evidence": [seen],
-            "remediation": ["Run the probe and mend what it names: convert-a-lot gpu probe"],
-        },
-    )
 
 
 def _options(choice: PipelineChoice, artifacts: Path | None, threads: int) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.receipt import NO_DEVICE, StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
+from sir_convert_a_lot.infrastructure.engines.docling.device_failures import is_device_error
 from sir_convert_a_lot.infrastructure.engines.docling.model_devices import StageModels, find_models
 from sir_convert_a_lot.infrastructure.engines.docling.operation_record import ModuleHooks, OperationRecord, everywhere
 
@@ -188,13 +189,6 @@ class CurrentAudit:
 def _run(model: Any, result: Any, pages: list[Any]) -> Iterable[Any]:
     pages_out: Iterable[Any] = model(result, pages)
     return pages_out
-
-
-def is_device_error(error: Exception) -> bool:
-    """Out of device memory, or a fault of the device: the stage failed for the machine, not for the page."""
-    import torch
-
-    return isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError))
 
 
 def write_receipt(log: StageLog, other_s: float) -> StageReceipt:

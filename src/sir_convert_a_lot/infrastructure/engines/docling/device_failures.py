@@ -1,0 +1,90 @@
+"""What it means when this process cannot use the device it was given, or loses it midway.
+
+Owns the checks before work begins and the refusals, each with the fault that the service explains by looking again
+(`gpu_runtime_probe.worker_failures`); the causes named here are what this process alone can tell. Imports no Docling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sir_convert_a_lot.domain.errors import GpuNotAvailable
+from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.error_facts import describe_error
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.history import describe_worker_fault
+
+
+def check_device(device: str) -> None:
+    """Raise `GpuNotAvailable` when torch in this process cannot use `device` ("cuda:N"). "cpu" is always there."""
+    if device == "cpu":
+        return
+    import torch
+
+    index = int(device.partition(":")[2])
+    if torch.cuda.is_available() and index < torch.cuda.device_count():
+        return
+    built = torch.version.hip or torch.version.cuda or "the CPU alone"
+    seen = f"torch {torch.__version__} (built for {built}) counts {torch.cuda.device_count()} GPUs in this process"
+    raise lost_device(device, seen, _try_to_start(torch))
+
+
+def lost_device(device: str, seen: str, error: BaseException) -> GpuNotAvailable:
+    """A device that was promised and that this process cannot use. `error` is what the runtime said."""
+    return refuse_device(Cause.GPU_LOST_AFTER_START, f"{device} cannot be used", seen, error)
+
+
+def failed_device(device: str, error: BaseException) -> GpuNotAvailable:
+    """A device that failed while it worked."""
+    import torch
+
+    is_memory = isinstance(error, torch.OutOfMemoryError)
+    cause = Cause.VRAM_EXHAUSTED if is_memory else Cause.GPU_FAULT_STICKY
+    return refuse_device(cause, f"{device} failed at work", describe_error(error).line, error)
+
+
+def refuse_device(cause: Cause, what: str, seen: str, error: BaseException | None = None) -> GpuNotAvailable:
+    """With the fault that `error` is; without one, `cause` is certain and nothing has to be looked at for it."""
+    raised = GpuNotAvailable(
+        f"a GPU was promised to this conversion, and {what}",
+        details={
+            "reason": "backend_gpu_runtime_unavailable",
+            "backend": "docling",
+            "cause": cause.value,
+            "evidence": [seen],
+            "remediation": [remedy.sentence for remedy in CAUSES[cause].remedies],
+        },
+    )
+    if error is not None:
+        import torch
+
+        raised.fault = describe_worker_fault(torch, error).to_json()
+    return raised
+
+
+def is_device_error(error: BaseException) -> bool:
+    """Out of device memory, or a fault of the device: the work failed for the machine, not for the document."""
+    import torch
+
+    return isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError))
+
+
+@contextmanager
+def telling_failures_of(device: str) -> Iterator[None]:
+    """What the block raises for the device's sake becomes `GpuNotAvailable`; everything else passes."""
+    try:
+        yield
+    except Exception as error:
+        if device != "cpu" and is_device_error(error):
+            raise failed_device(device, error) from error
+        raise
+
+
+def _try_to_start(torch: Any) -> BaseException:
+    """Starting the runtime says why there is no device; counting hides it."""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return error
+    return RuntimeError("the runtime started, and the device is not among its own")

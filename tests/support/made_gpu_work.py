@@ -1,0 +1,56 @@
+"""Work for worker processes that has the GPU of a made host and ends as told. For tests alone.
+
+The stem of the file name in the job spec says how. Torch is `tests/unit/gpu_probe/shims/made_torch.py`, found first on
+the worker's path; everything but the engine's computing is the product's own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sir_convert_a_lot import worker
+from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, ReportProgress
+from sir_convert_a_lot.domain.receipt import StageReceipt
+from sir_convert_a_lot.infrastructure.engines.docling.device_failures import check_device, telling_failures_of
+
+TEXT = "# Converted\n\n" + "word " * 60 + "\n"
+
+
+class MadeEngine:
+    """Computes a little on the device it was given, and leaves the rest to the fault."""
+
+    name = "docling"
+    version = "made"
+
+    def __init__(self, fault: str) -> None:
+        self._fault = fault
+
+    def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome:
+        check_device(options.device)
+        with telling_failures_of(options.device):
+            self._compute(options.device)
+        used = "cpu" if self._fault == "fell_back" else options.device
+        proof: dict[str, Any] = {"operations": 9, "operations_elsewhere": 0, "device_ms": 1.0, "kernels": 9}
+        stage = StageReceipt("layout_analysis", options.device, used, "made", 1.0, 1, **proof)
+        return EngineOutcome(TEXT, 1, (stage,))
+
+    def _compute(self, device: str) -> None:
+        import torch
+
+        torch.ones(1, device=torch.device(device))
+        if self._fault == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        torch.cuda.synchronize(None)
+
+
+def convert(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
+    fault = Path(order["spec"]["source"]["filename"]).stem
+    if fault == "hang":  # before the spec is read, which takes no limit as short as a test wants
+        time.sleep(600)
+    worker._loaded["docling"] = MadeEngine(fault)
+    return worker.convert_in_worker(order, staging, report) | {"worker_pid": os.getpid()}
