@@ -3,7 +3,7 @@
 Run `python benchmarks/receipt_overhead.py [PDF] [--rounds N] [--device cuda:0]`. Uses the models that the engine finds
 (`convert-a-lot models download`); without any, tiny made ones, whose conversions are so short that the share says
 little and the milliseconds count. On the CPU, models have one thread and processor time is compared, so that a busy
-machine does not decide (set OMP_NUM_THREADS=1 as well); on a GPU wall time is.
+machine does not decide (set OMP_NUM_THREADS=1 as well); on a GPU wall time is, and the GPU's activity is sampled.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from sir_convert_a_lot.domain.engine import EngineOptions
 from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
 from sir_convert_a_lot.infrastructure.engines.docling.loading import LoadedPipeline
+from sir_convert_a_lot.infrastructure.gpu_activity.witness import GpuWitness
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = (
@@ -61,8 +63,11 @@ def compare(engine: DoclingEngine, pdf: Path, rounds: int, device: str) -> dict[
     watched_s: list[float] = []
     bare_s: list[float] = []
 
+    witness = GpuWitness()
+
     def convert() -> None:
-        engine.convert(pdf, options, lambda *_: None)
+        with nullcontext() if device == "cpu" else witness.watch(device):
+            engine.convert(pdf, options, lambda *_: None)
 
     convert()
     for _ in range(rounds):
