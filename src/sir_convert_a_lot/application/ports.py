@@ -14,12 +14,14 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from sir_convert_a_lot.domain.gpu_facts import Fact, ProbeSnapshot
+from sir_convert_a_lot.domain.gpu_facts import Fact, ProbeSnapshot, RuntimeKind
 from sir_convert_a_lot.domain.host_access import CommandOutcome, HostCommand
 from sir_convert_a_lot.domain.host_check import CheckReport, LiveResult, ServiceAnswer
 from sir_convert_a_lot.domain.host_profile import HostProfile
 from sir_convert_a_lot.domain.job import JobRecord, JobStatus
 from sir_convert_a_lot.domain.job_spec import Conversion, JobSpec
+from sir_convert_a_lot.domain.repair_actions import Action, Inventory, TorchSet
+from sir_convert_a_lot.domain.repair_journal import Journal, StepOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,4 +307,55 @@ class HostCheck(Protocol):
 
     def look(self, site: CheckSite) -> CheckReport:
         """Raises `HostNotReached` alone; whatever else it meets is a finding."""
+        ...
+
+
+class RepairSite(Protocol):
+    """The project's environment on a host, as a place to repair. One object is one repair. Blocking.
+
+    Its journal is written on the host before and after each step, so that whoever looks later knows what was under way.
+    Every method raises `HostNotReached` when the host itself is the trouble, and `RepairRefused` when the host does not
+    carry the order out: `repair_busy` while a step runs there, `repair_taken_over` once another repair went on from
+    this one's journal.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def look(self) -> tuple[Inventory, Journal | None]:
+        """What is there now, and the last repair's journal. Changes nothing."""
+        ...
+
+    def find_pins(self, kind: RuntimeKind) -> Fact[TorchSet]:
+        """The builds that the profile, else the project on the host, pins for this kind."""
+        ...
+
+    def begin(self, actions: Sequence[Action], goal: TorchSet | None, *, saves: bool) -> Journal:
+        """Write the plan down and, with `saves`, save the whole environment first."""
+        ...
+
+    def claim(self) -> Journal:
+        """Take over the journal that is there."""
+        ...
+
+    def rewind(self) -> Journal:
+        """Put back what was saved and go on from there: steps that change packages are not done any more."""
+        ...
+
+    def run_step(self, index: int, timeout_s: float) -> StepOutcome:
+        """Run one action of the journal, to its end or its limit."""
+        ...
+
+    def roll_back(self) -> tuple[str, ...]:
+        """Put back what was saved and end the repair; idempotent. Gives back the paths that could not be made what they
+        were.
+        """
+        ...
+
+    def finish(self) -> None:
+        """End the repair as done; what was saved goes."""
+        ...
+
+    def expect(self, goal: TorchSet) -> bool:
+        """Write down in the environment what it is to hold, for the guard. Whether that was new."""
         ...
