@@ -121,7 +121,6 @@ def convert_one(run: Run, service: Service, pdf: Path, ocr_mode: str) -> Verdict
             "pdf_sha256": sha256(pdf.read_bytes()).hexdigest(),
             "pages": pages,
             "ocr_mode": ocr_mode,
-            "acceleration_policy": "gpu_required",
             "took_s": took_s,
             "warnings": result.get("warnings", []),
             "markdown_bytes": result["artifact"]["size_bytes"],

@@ -132,7 +132,10 @@ def move_layout(pipeline: Any) -> None:
 def move_tables(pipeline: Any) -> None:
     predictor = pipeline.table_model.model.tf_predictor
     predictor._model.to("cpu")
-    predictor._device = predictor._model._device = "cpu"
+    predictor._device = "cpu"
+    for part in predictor._model.modules():
+        if hasattr(part, "_device"):
+            part._device = "cpu"
 
 
 @pytest.mark.parametrize(("stage", "move"), [("layout_analysis", move_layout), ("table_structure", move_tables)])

@@ -75,7 +75,8 @@ def refusal(seen: ProbeSnapshot) -> tuple[Any, ...]:
 
 
 def test_another_gpu_than_the_one_meant_is_not_taken_for_it(snapshot: ProbeSnapshot) -> None:
-    assert refusal(probe(wanted_pci_id=ABSENT_PCI_ID)) == (Cause.WRONG_DEVICE_SELECTED, Rung.ENUMERATE, False)
+    refused = probe(wanted_pci_id=ABSENT_PCI_ID)
+    assert refusal(refused) == (Cause.WRONG_DEVICE_SELECTED, Rung.ENUMERATE, False)
 
 
 def test_the_gpu_that_is_meant_is_found_by_its_address(snapshot: ProbeSnapshot) -> None:

@@ -50,20 +50,14 @@ os._exit(0)  # a context that is broken makes a normal exit noisy
 """
 
 
-def work(how: str) -> dict[str, Any]:
-    child = subprocess.run([sys.executable, "-c", WORKER, how], capture_output=True, text=True, check=True, timeout=60)
-    told: dict[str, Any] = json.loads(child.stdout)
-    return told
-
-
 @pytest.fixture(scope="module")
-def exhausted(snapshot: ProbeSnapshot) -> dict[str, Any]:
-    return work("exhaust")
-
-
-@pytest.fixture(scope="module")
-def asserted(snapshot: ProbeSnapshot) -> dict[str, Any]:
-    return work("assert")
+def workers(snapshot: ProbeSnapshot) -> dict[str, dict[str, Any]]:
+    """What each worker told; they fail beside each other, as workers of one service might."""
+    running = {
+        how: subprocess.Popen([sys.executable, "-c", WORKER, how], stdout=subprocess.PIPE, text=True)
+        for how in ("exhaust", "assert")
+    }
+    return {how: json.loads(worker.communicate(timeout=60)[0]) for how, worker in running.items()}
 
 
 def fault_of(told: dict[str, Any]) -> WorkerFault:
@@ -71,27 +65,27 @@ def fault_of(told: dict[str, Any]) -> WorkerFault:
 
 
 def test_too_large_an_allocation_is_told_as_exhausted_memory(
-    exhausted: dict[str, Any], snapshot: ProbeSnapshot
+    workers: dict[str, dict[str, Any]], snapshot: ProbeSnapshot
 ) -> None:
-    fault = fault_of(exhausted)
+    fault = fault_of(workers["exhaust"])
     assert (fault.error.kind, fault.had_started, fault.is_in_bad_fork) == ("OutOfMemoryError", True, False)
     assert judge_worker_fault(fault, snapshot) is Cause.VRAM_EXHAUSTED
-    assert exhausted["goes_on"] is True
+    assert workers["exhaust"]["goes_on"] is True
 
 
 def test_an_assertion_on_the_device_sticks_to_its_process_and_is_told_so(
-    asserted: dict[str, Any], snapshot: ProbeSnapshot
+    workers: dict[str, dict[str, Any]], snapshot: ProbeSnapshot
 ) -> None:
-    fault = fault_of(asserted)
+    fault = fault_of(workers["assert"])
     assert (fault.had_started, fault.is_in_bad_fork) == (True, False)
-    assert asserted["goes_on"] is False
+    assert workers["assert"]["goes_on"] is False
     assert judge_worker_fault(fault, snapshot) is Cause.GPU_FAULT_STICKY
 
 
-def test_after_a_sticky_fault_the_gpu_is_proven_anew_in_a_fresh_child(asserted: dict[str, Any]) -> None:
+def test_after_a_sticky_fault_the_gpu_is_proven_anew_in_a_fresh_child(workers: dict[str, dict[str, Any]]) -> None:
     cached = CachedProbe()
     before = cached.current_blocking()
-    cause, fresh = asyncio.run(cached.explain(fault_of(asserted)))
+    cause, fresh = asyncio.run(cached.explain(fault_of(workers["assert"])))
     assert cause is Cause.GPU_FAULT_STICKY
     assert fresh.is_available
     assert fresh.probe_id != before.probe_id
