@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, get_args
 
 import pytest
@@ -17,11 +17,13 @@ import typer
 
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, decide, judge_readiness
 from sir_convert_a_lot.domain.errors import GpuNotAvailable
-from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, Rung, RungState
+from sir_convert_a_lot.domain.gpu_causes import Cause
+from sir_convert_a_lot.domain.gpu_facts import LADDER, Absent, Present, ProbeSnapshot, Rung, RungState
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS, OVERRIDE
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.host_root import HostRoot
 from sir_convert_a_lot.interfaces.cli.app import app
 from sir_convert_a_lot.settings import Settings, SettingsError, load_settings, variables_of
 
@@ -56,6 +58,20 @@ CLAIMS = [
     "root",
     "device",
 ]
+
+
+# A /dev with NVIDIA's two nodes as plain files beside what any process needs, seen by one command alone.
+FILES_FOR_NODES = """
+set -e
+mount -t tmpfs none "$1"
+for node in null zero full random urandom; do touch "$1/$node"; mount --bind "/dev/$node" "$1/$node"; done
+mkdir "$1/shm"
+ln -s /proc/self/fd "$1/fd"
+touch "$1/nvidiactl" "$1/nvidia0"
+mount --rbind "$1" /dev
+shift
+exec "$@"
+"""
 
 
 def run_cli(*arguments: str, **environ: str) -> tuple[int, str]:
@@ -135,6 +151,43 @@ def test_no_variable_and_no_package_on_the_path_makes_a_gpu(host: Any) -> None:
     assert (code, found["is_available"], found["simulated"]) == (1, False, False)
     assert (found["cause"], found["rung"]) == ("no_gpu_hardware", "hardware")
     assert found["torch_version"] == "2.15.0+cu130"  # it was seen, and its word not taken
+
+
+def test_files_in_place_of_device_nodes_make_no_gpu(host: Any, tmp_path: Path) -> None:
+    """With a torch first on the path that would pass every later rung: two empty files would be enough to prove it."""
+    host.add_working_nvidia()
+    if subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this kernel lets nobody change what /dev is for one command")
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(host.root / SITE), *sys.path])}
+    probing = [sys.executable, "-m", "sir_convert_a_lot", "gpu", "probe", "--json"]
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "bash", "-c", FILES_FOR_NODES, "-", tmp_path, *probing],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["is_available"], found["cause"]) == (1, False, "no_gpu_hardware"), done.stderr
+
+
+def test_only_a_device_node_of_its_driver_stands_for_a_gpu(host: Any) -> None:
+    here = HostRoot(Path("/"))
+    assert isinstance(here.look_for_node("dev/null", 1), Present)
+    for name, major in (("dev/null", 195), ("etc/passwd", None), ("dev", None), ("dev/no-such-node", None)):
+        assert isinstance(here.look_for_node(name, major), Absent), name
+    assert isinstance(HostRoot(host.add_amd().root).look_for_node("dev/kfd"), Present)  # as in every test on a stand-in
+
+
+def test_a_path_that_calls_itself_the_root_and_reads_elsewhere_makes_no_gpu(host: Any) -> None:
+    host.add_working_nvidia()
+
+    class Elsewhere(PosixPath):
+        def __truediv__(self, name: Any) -> Path:
+            return Path(host.root) / name
+
+    snapshot = probe(Elsewhere("/"))
+    assert (snapshot.is_available, snapshot.cause) == (False, Cause.NO_GPU_HARDWARE)
 
 
 def test_no_flag_of_the_probe_makes_a_gpu() -> None:

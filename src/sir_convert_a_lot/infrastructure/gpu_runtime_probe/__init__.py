@@ -59,7 +59,8 @@ def probe(
     interpreter and `environ` is this process's; under another root, the usual places below it and nothing. Whatever is
     given rather than found makes the snapshot `simulated`, and what was not climbed makes it `probe_incomplete`.
     """
-    simulated = os.fspath(root) != os.fspath(HERE) or site_packages is not None or environ is not None
+    root = Path(os.fspath(root))  # a plain path: one of a class of its own could call itself `/` and read elsewhere
+    simulated = root != HERE or site_packages is not None or environ is not None
     if site_packages is None:
         site_packages = find_own_site_packages() if not simulated else find_site_packages(root)
     order = Order(

@@ -27,6 +27,9 @@ GPU_BASE_CLASSES = {0x03, 0x12}
 
 # A node that only a GPU driver (or the Windows host) makes stands for hardware that PCI may not show.
 ROUTE_OF_NODE = {"dev/kfd": Route.KFD, "dev/nvidiactl": Route.NVIDIA, "dev/dxg": Route.WSL}
+# Fixed by the kernel (Documentation/admin-guide/devices.txt); KFD takes any that is free. A container runtime makes a
+# folder of a node that the host lacks, and a file is made by anyone: neither is a GPU.
+MAJOR_OF_NODE = {"dev/nvidiactl": 195, "dev/dxg": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Hardware:
 def find_hardware(host: HostRoot) -> Hardware:
     """Look at PCI and at the nodes. Fails with `no_gpu_hardware` or `gpu_fell_off_bus`."""
     gpus = scan_pci(host)
-    nodes = {name: host.look_for(name) for name in ROUTE_OF_NODE}
+    nodes = {name: host.look_for_node(name, MAJOR_OF_NODE.get(name)) for name in ROUTE_OF_NODE}
     reason = tell_unknown(gpus, *nodes.values())
     if reason is not None:
         return Hardware(give_up(reason))

@@ -69,6 +69,20 @@ class HostRoot:
         except OSError as error:
             return Unknown(f"/{name} cannot be looked at: {name_errno(error)}")
 
+    def look_for_node(self, name: str | Path, major: int | None = None) -> Fact[os.stat_result]:
+        """Whether a device node is there; of the driver with this major number, where it has a fixed one.
+
+        Below another root than `/`, which proves nothing anyway, any file stands for a node.
+        """
+        found = self.look_for(name)
+        if not isinstance(found, Present) or os.fspath(self.path) != "/":
+            return found
+        if not stat.S_ISCHR(found.value.st_mode):
+            return Absent(f"/{name} is no device node")
+        if major is not None and os.major(found.value.st_rdev) != major:
+            return Absent(f"/{name} is a node of another driver")
+        return found
+
     def read_link_name(self, name: str | Path) -> Fact[str]:
         """The last part of where a symbolic link points to."""
         try:
