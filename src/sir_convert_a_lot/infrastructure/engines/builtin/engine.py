@@ -18,6 +18,7 @@ from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, OcrPas
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import GutterMemory
+from sir_convert_a_lot.infrastructure.engines.builtin.figures import drop_labels
 from sir_convert_a_lot.infrastructure.engines.builtin.flow import join_across_breaks
 from sir_convert_a_lot.infrastructure.engines.builtin.furniture import NEIGHBOURS, drop_furniture
 from sir_convert_a_lot.infrastructure.engines.builtin.headings import classify
@@ -148,6 +149,9 @@ class _Conversion:
         return True
 
     def _lay_out_page(self, page: Page) -> list[Paragraph]:
+        with self._timed(JobStage.LAYOUT_ANALYSIS):
+            page = drop_labels(page)
+            self._quality.add_labels(page)
         with self._timed(JobStage.TABLE_STRUCTURE):
             tables = find_tables(page)
         with self._timed(JobStage.LAYOUT_ANALYSIS):

@@ -63,6 +63,14 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """Something drawn that is no ruling. `strokes` counts its curves and slanted lines: frames of tables have none."""
+
+    box: Box
+    strokes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What the parser read from one page, before any layout work."""
 
@@ -72,8 +80,10 @@ class Page:
     words: tuple[Word, ...]
     rulings: tuple[Ruling, ...] = ()
     image_boxes: tuple[Box, ...] = ()
+    shapes: tuple[Shape, ...] = ()
     turned_characters: int = 0  # drawn at an angle to most of the page, and left out
     unmapped_characters: int = 0  # whose font does not say which letters they are
+    label_characters: int = 0  # of labels in figures, left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ def parse_page(page: Any, page_index: int) -> Page:
         words=text.words,
         rulings=drawings.rulings,
         image_boxes=drawings.image_boxes,
+        shapes=drawings.shapes,
         turned_characters=text.turned_characters,
         unmapped_characters=text.unmapped_characters,
     )

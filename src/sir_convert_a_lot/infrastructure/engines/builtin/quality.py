@@ -27,6 +27,7 @@ class TextQuality:
         self._characters = 0
         self._unmapped = 0
         self._turned = 0
+        self._labels = 0
 
     def add(self, page: Page) -> None:
         """Takes one page into account."""
@@ -36,6 +37,10 @@ class TextQuality:
         self._unmapped += page.unmapped_characters
         self._turned += page.turned_characters
         self._blind += _is_blind(page, characters)
+
+    def add_labels(self, page: Page) -> None:
+        """Takes into account what a page's figures lost of their labels."""
+        self._labels += page.label_characters
 
     @property
     def confidence(self) -> Confidence:
@@ -56,6 +61,8 @@ class TextQuality:
             found.append(f"{self._unmapped} characters have no Unicode in the PDF and are written as U+FFFD")
         if self._turned:
             found.append(f"{self._turned} characters are drawn at an angle to their page's text and were left out")
+        if self._labels:
+            found.append(f"{self._labels} characters are labels inside figures and were left out")
         return tuple(found)
 
 

@@ -61,8 +61,8 @@ LARGE_SIGNS = {
     **dict.fromkeys((0x65, 0x66, 0x67), "\u0303"), **dict.fromkeys((0x70, 0x71, 0x72, 0x73, 0x74), "√"),
     **dict.fromkeys((*range(0x34, 0x3C), *range(0x3E, 0x44)), PIECE), 0x75: "", 0x76: "",
 }  # fmt: skip
-# Signs that TeX hangs below their baseline, whatever font and however mapped.
-HANGING = frozenset(f"{PIECE}√∑∏∫⋃⋂⋁⋀⨁⨂⨀⨆∮∐([{{⟨⌊⌈)]}}⟩⌋⌉|∥")
+# Signs that TeX hangs below their baseline in whatever font; brackets only in the font of large signs.
+HANGING = frozenset(f"{PIECE}√∑∏∫⋃⋂⋁⋀⨁⨂⨀⨆∮∐")
 RARE = 0.15  # share of a font's characters: so many may be ligatures and quotes, more tell a font without any order
 # Accents that fonts of TeX draw as characters of their own over the letter, before it or after.
 ACCENTS = {
@@ -72,6 +72,8 @@ ACCENTS = {
 }  # fmt: skip
 DOTLESS = {"ı": "i", "ȷ": "j"}
 STROKE = "\u0338"  # drawn before the sign that it negates
+MARKS = frozenset((*ACCENTS, STROKE, PIECE, "7"))  # TeX's ↦ has a 7 for its bar
+SAME_PLACE_PT = 1.0  # between the left edges of the pieces of one bracket
 OVER = 0.4  # sizes by which the baselines of a letter and its accent may differ: over capitals it is raised
 AROUND = 40  # characters before and after an accent among which its letter is looked for
 
@@ -137,23 +139,31 @@ def spell_old_tex(glyphs: Sequence[Glyph]) -> None:
 
 def join_marks(glyphs: Sequence[Glyph]) -> list[Glyph]:
     """The same characters, accents and strokes joined with the letter or sign that they are drawn over."""
+    if not any(glyph.text in MARKS for glyph in glyphs):
+        return list(glyphs)
     joined: list[Glyph] = []
     for glyph in glyphs:
         before = joined[-1] if joined else None
         if glyph.text == PIECE:
-            if before is not None and abs(before.x0 - glyph.x0) < 1.0 and before.text not in "{}":
+            if before is not None and abs(before.x0 - glyph.x0) < SAME_PLACE_PT and before.text not in "{}":
                 before.baseline = (before.baseline + glyph.baseline) / 2
-            continue
-        if before is not None and _is_struck(before, glyph):
-            glyph.text = "↦" if before.text == "7" else unicodedata.normalize("NFC", glyph.text + STROKE)
-        elif before is not None and before.text in ACCENTS and _is_over(before, glyph):
-            _put_over(before, glyph)
+        elif before is not None and before.text in MARKS and _is_joined(before, glyph):
+            glyph.after_space, glyph.after_gap = before.after_space, before.after_gap
+            joined[-1] = glyph
         else:
             joined.append(glyph)
-            continue
-        glyph.after_space, glyph.after_gap = before.after_space, before.after_gap
-        joined[-1] = glyph
     return _join_late_accents(joined)
+
+
+def _is_joined(before: Glyph, glyph: Glyph) -> bool:
+    """Whether a mark belongs to the character after it; if so, it now does."""
+    if _is_struck(before, glyph):
+        glyph.text = "↦" if before.text == "7" else unicodedata.normalize("NFC", glyph.text + STROKE)
+    elif before.text in ACCENTS and _is_over(before, glyph):
+        _put_over(before, glyph)
+    else:
+        return False
+    return True
 
 
 def _is_struck(before: Glyph, glyph: Glyph) -> bool:
