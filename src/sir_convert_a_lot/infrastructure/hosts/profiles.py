@@ -6,6 +6,7 @@ Owns where the file is looked for and what may stand in it. Unknown keys are ref
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -82,9 +83,13 @@ def load_profile(name: str, file: Path | None = None, environ: Mapping[str, str]
     return _override(_profile(name, hosts[name]), environ)
 
 
-def this_machine(root: str, python: str, service_port: int = DEFAULT_PORT) -> HostProfile:
-    """The machine that this runs on, of which nothing is expected beforehand."""
-    return HostProfile(name=LOCALHOST, root=root, python=python, service_port=service_port)
+def this_machine(service_port: int) -> HostProfile:
+    """The machine that this runs on, of which nothing is expected beforehand. `root` is the checkout that this code
+    lies in, else the account's home.
+    """
+    checkout = Path(__file__).resolve().parents[4]
+    root = checkout if (checkout / "pyproject.toml").is_file() else Path.home()
+    return HostProfile(name=LOCALHOST, root=str(root), python=sys.executable, service_port=service_port)
 
 
 def find_file(file: Path | None, environ: Mapping[str, str]) -> Path:

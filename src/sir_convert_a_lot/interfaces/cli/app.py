@@ -14,10 +14,11 @@ from typing import Annotated, Any, cast
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode, InternalError, SirConvertError
-from sir_convert_a_lot.interfaces.cli import config, gpu, models
+from sir_convert_a_lot.interfaces.cli import config, gpu, host, models
 from sir_convert_a_lot.interfaces.cli.cancel import cancel
 from sir_convert_a_lot.interfaces.cli.collect import collect
 from sir_convert_a_lot.interfaces.cli.convert import convert
+from sir_convert_a_lot.interfaces.cli.doctor import doctor
 from sir_convert_a_lot.interfaces.cli.list_jobs import list_jobs
 from sir_convert_a_lot.interfaces.cli.receipt import receipt
 from sir_convert_a_lot.interfaces.cli.serve import serve
@@ -61,12 +62,13 @@ def options(
     """PDF to Markdown: on the GPU provably, or refused with the reason and the remedy."""
 
 
-for command in (convert, submit, status, collect, cancel, receipt, serve, version):
+for command in (convert, submit, status, collect, cancel, receipt, serve, doctor, version):
     app.command()(command)
 app.command("list")(list_jobs)
 app.add_typer(config.app, name="config")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(models.app, name="models")
+app.add_typer(host.app, name="host")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

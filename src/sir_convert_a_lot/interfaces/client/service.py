@@ -93,6 +93,20 @@ class ServiceClient:
     def close(self) -> None:
         self._http.close()
 
+    def look(self, path: str) -> tuple[int, dict[str, Any]]:
+        """What the service says at `path`, whatever its status; an empty object where it says no JSON object. Not tried
+        again: whoever watches a service wants to know how it is now.
+        """
+        try:
+            response = self._http.get(path)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        return response.status_code, body if isinstance(body, dict) else {}
+
     def submit(self, pdf: Path, spec: JobSpec, idempotency_key: str) -> Submission:
         """Upload `pdf`, streamed. Sending it again under the same key is safe, so a lost answer is tried again."""
 

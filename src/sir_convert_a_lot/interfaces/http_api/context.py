@@ -40,6 +40,7 @@ class ApiContext:
     access: Access
     rates: RequestRates
     is_healthy: Callable[[], Awaitable[bool]]
+    revision: str | None = None  # the commit that the service was started from
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

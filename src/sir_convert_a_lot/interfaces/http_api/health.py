@@ -5,6 +5,8 @@ Owns when the service is ready: the job engine works, and the GPU is proven wher
 
 from __future__ import annotations
 
+from importlib.metadata import version as version_of
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -17,14 +19,15 @@ from sir_convert_a_lot.interfaces.http_api.errors import DEFAULT_RETRY_AFTER_S, 
 from sir_convert_a_lot.interfaces.http_api.metrics import CONTENT_TYPE
 from sir_convert_a_lot.interfaces.http_api.wire import Error, GpuState, HealthBody, ReadyBody, UnreadyBody
 
+DISTRIBUTION = "sir-convert-a-lot"
 MOST_WORKERS = 64  # `workers` takes no more, and no more jobs can run
 
 router = APIRouter()
 
 
 @router.get("/healthz", operation_id="checkHealth", summary="The process lives", response_model=HealthBody)
-async def check_health() -> Response:
-    return answer(HealthBody(api_version="v1", status="ok"))
+async def check_health(context: Context) -> Response:
+    return answer(HealthBody(version=version_of(DISTRIBUTION), revision=context.revision))
 
 
 @router.get(

@@ -109,6 +109,7 @@ def build_context(service: Service, loaded: LoadedSettings) -> ApiContext:
             reads=_effective_rate(loaded, "status_reads_per_minute"),
         ),
         is_healthy=service.is_healthy,
+        revision=service.revision,
         metrics=metrics,
     )
 

@@ -135,8 +135,12 @@ class GpuState(BaseModel):
 
 
 class HealthBody(BaseModel):
+    """`revision`: the commit of the checkout that the service was started from, null where it was not one."""
+
     api_version: Literal["v1"] = "v1"
     status: Literal["ok"] = "ok"
+    version: str
+    revision: str | None
 
 
 class ReadyBody(BaseModel):
