@@ -1,8 +1,8 @@
 """Makes the PDFs under examples/ and the Markdown they should become: `pdm run examples`.
 
 Owns the look of the corpus: one block model, written out twice, as PDF and as truth, so that the two cannot drift.
-The words are in `example_texts.py`. The bytes are the same on every run (fixed dates and ids). Needs the dependency
-group `examples`; nothing of the product is imported.
+The words are in `example_texts.py` and `example_report.py`. The bytes are the same on every run (fixed dates and ids).
+Needs the dependency group `examples`; nothing of the product is imported.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from reportlab.platypus import (
 from reportlab.platypus import Paragraph as Text
 
 import example_texts as texts
+from example_report import REPORT
 from example_texts import Block, Bullets, Caption, Heading, Numbered, Paragraph, Rows, Title
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -376,6 +377,8 @@ def make_all() -> dict[str, bytes]:
         "truth/scanned.md": truth(texts.SCANNED).encode(),
         "tagged.pdf": tagged(texts.TAGGED, "How to Lend a Tool"),
         "truth/tagged.md": truth(texts.TAGGED).encode(),
+        "report.pdf": one_column(REPORT, "The Ferry in Figures"),
+        "truth/report.md": truth(REPORT).encode(),
         "encrypted.pdf": encrypted(one_column(texts.SCANNED, "Minutes of the Allotment Society")),
         "damaged.pdf": paper[:TRUNCATED_AT_BYTES],
     }
