@@ -13,4 +13,6 @@ if ! command -v "$python" >/dev/null 2>&1; then
   echo "No interpreter at $python: run \`make\` first, or name one with PYTHON=python3." >&2
   exit 2
 fi
-PYTHONPATH=$root/src${PYTHONPATH:+:$PYTHONPATH} exec "$python" "$root/scripts/devops/gpu_acceptance.py" "$@"
+PYTHONPATH=$root/src${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH
+exec "$python" "$root/scripts/devops/gpu_acceptance.py" "$@"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,24 +20,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "src"))  # also where PYTHONPATH was not set; the services inherit it
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-)
-
-from gpu_acceptance_evidence import Evidence, Outcome, Verdict, private_words  # noqa: E402
-from gpu_acceptance_faults import check_exhausted_memory, check_killed_worker  # noqa: E402
-from gpu_acceptance_host import (  # noqa: E402
+from gpu_acceptance_evidence import Evidence, Outcome, Verdict, private_words
+from gpu_acceptance_faults import check_exhausted_memory, check_killed_worker
+from gpu_acceptance_host import (
     ProcessWatch,
     Unreadable,
     describe_product,
     describe_python,
     open_process_list,
 )
-from gpu_acceptance_judges import judge_probe  # noqa: E402
-from gpu_acceptance_service import Broken, own_environment, run_json, tell_command  # noqa: E402
-from gpu_acceptance_steps import (  # noqa: E402
+from gpu_acceptance_judges import judge_probe
+from gpu_acceptance_service import own_environment, run_json, tell_command
+from gpu_acceptance_steps import (
     PROMISED,
     Run,
     check_activity,
@@ -49,10 +44,11 @@ from gpu_acceptance_steps import (  # noqa: E402
     convert_on_cpu,
 )
 
-from sir_convert_a_lot.domain.engine import EngineOptions, OcrPass  # noqa: E402
-from sir_convert_a_lot.infrastructure.engines.docling import weights  # noqa: E402
-from sir_convert_a_lot.settings import Settings  # noqa: E402
+from sir_convert_a_lot.domain.engine import EngineOptions, OcrPass
+from sir_convert_a_lot.infrastructure.engines.docling import weights
+from sir_convert_a_lot.settings import Settings
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PDFS_WANTED = 5
 PROBE_LIMIT_S = 300.0
 MODELS_LIMIT_S = 120.0
@@ -79,6 +75,7 @@ EXPECTATIONS = {
 
 def main() -> int:
     asked = read_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # services and the filler end with it
     folder = asked.output_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpu-acceptance-") as scratch:
@@ -191,7 +188,8 @@ def start_tiny_models(run: Run, stack: ExitStack) -> subprocess.Popen[bytes]:
     """In a process of its own, beside the probe: it imports torch, and this process must not."""
     run.models = run.scratch / "models"
     environ = own_environment(None)
-    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "support"), environ["PYTHONPATH"]])
+    path = [str(ROOT / "tests" / "support"), environ.get("PYTHONPATH", "")]
+    environ["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
     with (run.scratch / "models.log").open("wb") as sink:
         making = subprocess.Popen(
             [sys.executable, "-c", MAKE_TINY_MODELS, str(run.models)], env=environ, stdout=sink, stderr=sink
@@ -258,7 +256,7 @@ def guard(run: Run, name: str, step: Any) -> None:
     began = time.monotonic()
     try:
         step()
-    except (Broken, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - told as that failure; the other steps go on
         run.evidence.conclude(name, Verdict(Outcome.FAILED, f"{type(error).__name__}: {error}"), began)
 
 

@@ -44,7 +44,8 @@ def check_killed_worker(run: Run, service: Service) -> None:
     def kill() -> Verdict:
         if before is None:
             return Verdict(Outcome.UNKNOWN, "no conversion told which process is the worker")
-        return kill_midway(service, long, int(before["worker_pid"]))
+        job = service.submit(long)
+        return kill_midway(service, job.job_id, int(before["worker_pid"]))
 
     def convert_again() -> Verdict:
         if before is None:
@@ -57,21 +58,20 @@ def check_killed_worker(run: Run, service: Service) -> None:
         run.check("after_worker_killed", convert_again)
 
 
-def kill_midway(service: Service, pdf: Path, worker_pid: int) -> Verdict:
-    job = service.submit(pdf)
+def kill_midway(service: Service, job_id: str, worker_pid: int) -> Verdict:
+    """Kill that process once pages of the job are done; it must be one of the service's."""
 
     def is_midway() -> bool:
-        nonlocal job
-        job = service.client.job(job.job_id)
+        job = service.client.job(job_id)
         return job.status.is_terminal or job.progress.pages_processed > 0
 
     if not until(is_midway, MIDDLE_LIMIT_S):
-        return Verdict(Outcome.UNKNOWN, f"no page was done within {MIDDLE_LIMIT_S:g} s", {"job": job.raw})
+        return Verdict(Outcome.UNKNOWN, f"no page was done within {MIDDLE_LIMIT_S:g} s")
     if worker_pid not in list_descendants(service.pid):
         return Verdict(Outcome.UNKNOWN, "the worker of the last receipt is no process of the service any more")
     os.kill(worker_pid, signal.SIGKILL)
-    ended = service.client.wait(job.job_id, JOB_LIMIT_S)
-    error = service.client.failure(job.job_id) if ended.status is JobStatus.FAILED else None
+    ended = service.client.wait(job_id, JOB_LIMIT_S)
+    error = service.client.failure(job_id) if ended.status is JobStatus.FAILED else None
     return judge_kill(ended.raw, error)
 
 

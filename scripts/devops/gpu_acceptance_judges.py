@@ -17,7 +17,6 @@ PROVEN, CORROBORATED = "PROVEN", "CORROBORATED"
 NO_DEVICE = "none"  # of a stage that had nothing to compute
 CPU_BY_NATURE = frozenset({"page_parsing", "assembly"})  # design: the stages that are declared to run on the CPU
 MAY_BE_IDLE = frozenset({"table_structure"})
-PROVES = ("device_ms", "operations", "kernels")
 MAX_OVERHEAD_PERCENT = 3.0
 
 
@@ -46,7 +45,12 @@ def judge_conversion(result: Json, snapshot: Json, *, needs_ocr: bool = False) -
         problems.insert(0, f"its grade is {grade}")
     if receipt.get("acceleration_policy") != "gpu_required" or not receipt.get("probe_id"):
         problems.append("the receipt names no gpu_required promise with its probe")
-    details = {**key_figures(result), "problems": problems}
+    shown = ("device_used", "device_ms", "operations", "kernels")
+    details = {
+        "grade": grade,
+        "stages": [{"stage": stage["stage"]} | {name: stage[name] for name in shown} for stage in stages],
+        "problems": problems,
+    }
     if problems:
         return Verdict(Outcome.FAILED, "; ".join(problems), details)
     told = "" if grade == PROVEN else " (no record of operations or kernels for every stage)"

@@ -151,12 +151,12 @@ def own_environment(models: Path | None) -> dict[str, str]:
     return kept
 
 
-def write_spec(pdf: Path, policy: str = "gpu_required", ocr_mode: str = "off") -> JobSpec:
+def write_spec(pdf: Path, policy: str = "gpu_required", ocr_mode: str = "off", backend: str = "docling") -> JobSpec:
     return JobSpec.model_validate(
         {
             "api_version": "v1",
             "source": {"kind": "upload", "filename": pdf.name},
-            "conversion": {"backend_strategy": "docling", "ocr_mode": ocr_mode},
+            "conversion": {"backend_strategy": backend, "ocr_mode": ocr_mode},
             "execution": {"acceleration_policy": policy, "document_timeout_seconds": int(JOB_LIMIT_S)},
         }
     )

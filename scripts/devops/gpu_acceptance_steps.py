@@ -141,9 +141,10 @@ def check_activity(run: Run) -> None:
 
 
 def check_masked(run: Run) -> None:
-    """A service whose environment hides the GPU refuses, and knows why."""
-    mask = "HIP_VISIBLE_DEVICES" if run.snapshot["runtime_kind"] == "rocm" else "CUDA_VISIBLE_DEVICES"
-    check_refusal(run, "masked_by_env", "masked", {mask: ""})
+    """A service whose environment hides the GPU refuses, and knows why. An empty value hides nothing from HIP."""
+    is_rocm = run.snapshot["runtime_kind"] == "rocm"
+    mask = {"HIP_VISIBLE_DEVICES": "-1"} if is_rocm else {"CUDA_VISIBLE_DEVICES": ""}
+    check_refusal(run, "masked_by_env", "masked", mask)
 
 
 def check_wrong_device(run: Run) -> None:

@@ -62,8 +62,9 @@ def test_an_answer_of_the_gpu_that_was_computed_in_half_is_rejected_as_single(
 
 
 def test_a_mask_that_hides_the_gpu_is_named(snapshot: ProbeSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    mask = "HIP_VISIBLE_DEVICES" if snapshot.runtime_kind is RuntimeKind.ROCM else "CUDA_VISIBLE_DEVICES"
-    monkeypatch.setenv(mask, "")
+    is_rocm = snapshot.runtime_kind is RuntimeKind.ROCM
+    mask, value = ("HIP_VISIBLE_DEVICES", "-1") if is_rocm else ("CUDA_VISIBLE_DEVICES", "")  # HIP takes "" for unset
+    monkeypatch.setenv(mask, value)
     refused = probe()
     assert (refused.cause, refused.rung) == (Cause.MASKED_BY_ENV, Rung.ENUMERATE)
     assert not refused.is_available
