@@ -217,6 +217,7 @@ def test_without_memory_of_this_process_the_same_stage_is_withheld_and_the_reaso
     told = "no sample was taken" if held_bytes is None else f"{held_bytes} bytes"
     assert f"memory of this process on the device: {told}" in evidence
     assert any(line.startswith("busy counter of the device: usable") for line in evidence)
+    assert "grade of the receipt: SUGGESTIVE" in evidence
 
 
 @pytest.mark.parametrize(("ocr_mode", "ocr"), [("off", "off"), ("force", "full_page")])

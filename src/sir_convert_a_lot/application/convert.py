@@ -201,7 +201,7 @@ def _check_promise(order: ConversionOrder, receipt: ExecutionReceipt) -> None:
             details={
                 "reason": "backend_gpu_runtime_unavailable",
                 "cause": Cause.STAGE_FELL_BACK.value,
-                "evidence": [*ran, *_tell_activity(receipt.activity)],
+                "evidence": [*ran, f"grade of the receipt: {receipt.grade}", *_tell_activity(receipt.activity)],
             },
         )
 

@@ -37,7 +37,13 @@ def activity(baseline: tuple[ActivitySample, ...], samples: tuple[ActivitySample
     [
         ((0, 0, 1), (0, 40, 90), BusyCounter.USABLE, True, "0 to 90 %"),
         ((5, 8), (3, 8), BusyCounter.USABLE, False, "5 to 8 %"),
-        ((100, 100), (100, 100, 100), BusyCounter.UNRELIABLE, None, "read 100 %"),
+        (
+            (100, 100),
+            (100, 100, 100),
+            BusyCounter.UNRELIABLE,
+            None,
+            "at rest and 3 during the job: it does not follow the work",
+        ),
         ((0, 0), (0, 0, 0), BusyCounter.UNRELIABLE, None, "read 0 %"),
         ((100, 100), (100, 97), BusyCounter.UNRELIABLE, None, "nothing can rise above"),
         ((None, None), (None, None), BusyCounter.UNAVAILABLE, None, "during the job"),

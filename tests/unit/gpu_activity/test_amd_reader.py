@@ -29,7 +29,8 @@ def test_every_figure_is_of_the_gpu_at_that_address(tmp_path: Path) -> None:
     assert reading.device_bytes == Present(900 * MIB)
     assert reading.power_w == Present(21.0)
     assert set(reader.read_from) == set(FIGURES)
-    assert reader_of(gpu, OTHER_AMD).read().device_bytes == Present(9000 * MIB)
+    other = reader_of(gpu, OTHER_AMD).read()
+    assert (other.device_bytes, other.process_bytes) == (Present(9000 * MIB), Present(5))
 
 
 @pytest.mark.parametrize(
