@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 INTERVAL_S = 0.1
 # Looking may take one part in this many of a core's time; where a look is dear, looks become rarer.
 REST_PER_WORK = 50
-MOST_HELD = 1024  # samples in memory; then every second one goes, and the pace halves
+MOST_HELD = 1024  # samples in memory; then half of them go, and the pace halves
 GIVE_UP_AFTER_S = 1.0  # of waiting for a last look that does not come back
 
 
@@ -42,7 +42,8 @@ class Looks:
         self.reasons: dict[str, str] = {}
         self.taken = 0
 
-    def look(self) -> None:
+    def look(self) -> bool:
+        """Take one; True when the samples held became half as many by it."""
         reading = self._read()
         for figure in FIGURES:
             fact = getattr(reading, figure)
@@ -50,6 +51,10 @@ class Looks:
                 self.reasons[figure] = fact.reason
         self.samples.append(sample_of(reading, (time.monotonic() - self._began) * 1000))
         self.taken += 1
+        if len(self.samples) < MOST_HELD:
+            return False
+        self.samples = list(thin(self.samples, MOST_HELD // 2))
+        return True
 
     def _read(self) -> Reading:
         try:
@@ -59,9 +64,6 @@ class Looks:
             if self.reasons.get(FIGURES[0]) != reason:
                 logger.warning("GPU activity: %s", reason, exc_info=True)
             return Reading(*(Unknown(reason) for _ in FIGURES))
-
-    def halve(self) -> None:
-        self.samples = list(thin(self.samples, len(self.samples) // 2))
 
 
 class Sampler:
@@ -94,9 +96,7 @@ class Sampler:
         while True:
             is_last = self._end.is_set()
             spent_s = -time.thread_time()
-            self.looks.look()
-            if len(self.looks.samples) >= MOST_HELD:
-                self.looks.halve()
+            if self.looks.look():
                 self._interval_s *= 2
             spent_s += time.thread_time()
             if is_last:
