@@ -98,6 +98,7 @@ def take_snapshot(stops_at: Rung | None = None, state: RungState = RungState.FAI
         "remediation": (),
         "runtime_kind": RuntimeKind.ROCM,
         "device_count": 1,
+        "pci_id": "0000:03:00.0",
     }
     return ProbeSnapshot(**(values | changes))
 

@@ -74,7 +74,6 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
     unfinished are run again. At most one at a time in a process, whose new files are private to its account meanwhile.
     """
     from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
-    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
     from sir_convert_a_lot.infrastructure.job_engine.root_lock import RootLock
     from sir_convert_a_lot.infrastructure.job_files import StoredFiles
     from sir_convert_a_lot.infrastructure.job_ledger import SqlLedger
@@ -101,7 +100,7 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
             files,
             ledger,
             inspector,
-            CachedProbe(ttl_s=settings.probe_ttl_s),
+            build_probe(settings),
             _read_rules(settings),
             frozenset(installed_engines()),
             _find_models(settings),
@@ -119,6 +118,22 @@ def probe_gpu(last_rung: Rung = LADDER[-1]) -> ProbeSnapshot:
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
 
     return probe(last_rung=last_rung)
+
+
+def build_probe(settings: Settings) -> CachedProbe:
+    """The probe of this machine, as settings narrow it: which GPU, how much free memory, how long a rung may take."""
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import LIMITS_S
+
+    def take() -> ProbeSnapshot:
+        return probe(
+            need_bytes=settings.gpu_need_bytes,
+            limits_s={rung: min(limit_s, settings.gpu_probe_limit_s) for rung, limit_s in LIMITS_S.items()},
+            wanted_pci_id=settings.gpu_pci_id,
+        )
+
+    return CachedProbe(take, ttl_s=settings.probe_ttl_s)
 
 
 def download_models(output_dir: Path | None) -> Path:
@@ -142,10 +157,9 @@ async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[
     leaves nothing behind.
     """
     from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
-    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
     from sir_convert_a_lot.infrastructure.local_conversion import temporary_folder
 
-    probe = CachedProbe(ttl_s=settings.probe_ttl_s)
+    probe = build_probe(settings)
     pool = _build_pool(settings, work, workers=1)
     with temporary_folder() as scratch:
         try:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic import ValidationError as PydanticValidationError
 
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
@@ -24,6 +25,11 @@ ENV_PREFIX = "SIR_CONVERT_A_LOT_"
 
 MIB = 1024 * 1024
 DAY_S = 24 * 3600
+# What the probe asks for and allows by itself; a test holds them together. Settings go only the stricter way.
+LEAST_NEED_BYTES = 2048 * MIB
+LONGEST_PROBE_LIMIT_S = 300.0
+
+PCI_ID = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGNORECASE | re.ASCII)
 
 
 class SettingsError(SirConvertError):
@@ -32,6 +38,17 @@ class SettingsError(SirConvertError):
     code = "validation_error"
     http_status = 422
     exit_code = ExitCode.USAGE
+
+
+def write_pci_id(text: str) -> str:
+    """The address as the kernel writes it, 0000:65:00.0; from that of `lspci` or `nvidia-smi` too. Raises
+    `ValueError`.
+    """
+    found = PCI_ID.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a PCI address looks like 0000:65:00.0 (domain:bus:device.function)")
+    domain, bus, device, function = found.groups()
+    return f"{int(domain or '0', 16):04x}:{bus}:{device}.{function}".lower()
 
 
 class Settings(BaseModel):
@@ -52,7 +69,10 @@ class Settings(BaseModel):
     promised_device: Literal["none", "gpu"] = "none"
     cpu_execution_locked: bool = False  # the GPU lock: refuse whatever would run on the CPU
     gpu_forbidden: bool = False
-    probe_ttl_s: Annotated[float, Field(gt=0)] = 60.0
+    probe_ttl_s: Annotated[float, Field(gt=0, le=3600)] = 60.0  # an older look says little of now
+    gpu_pci_id: Annotated[str, AfterValidator(write_pci_id)] | None = None  # the one GPU to use; None: torch's first
+    gpu_need_bytes: Annotated[int, Field(ge=LEAST_NEED_BYTES)] = LEAST_NEED_BYTES  # free on the GPU to begin with
+    gpu_probe_limit_s: Annotated[float, Field(gt=0, le=LONGEST_PROBE_LIMIT_S)] = LONGEST_PROBE_LIMIT_S  # of a rung
     allow_cpu_stages: Literal["none", "ocr"] = "none"  # what a GPU job may do on the CPU; the result says so
 
     # The models of the engine docling; None: where Docling itself looks
@@ -81,6 +101,9 @@ class Settings(BaseModel):
     artifact_retention_s: Annotated[int, Field(ge=60)] = 7 * DAY_S
     sweep_interval_s: Annotated[float, Field(gt=0)] = 600.0
 
+    # What it is, for those who verify a host. None: the commit of the checkout that it was started from, if it was one
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{7,64}$")] | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -92,7 +115,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
 # Settings for which an empty text would become the current folder.
 FOLDERS = ("storage_root", "docling_artifacts_path")
 # Read by clients and the command line, not settings of the service.
-OTHER_VARIABLES = frozenset({f"{ENV_PREFIX}SERVICE_URL", f"{ENV_PREFIX}CONFIG"})
+OTHER_VARIABLES = frozenset(
+    f"{ENV_PREFIX}{name}" for name in ("SERVICE_URL", "CONFIG", "HOSTS", "HEMMA_HOST", "HEMMA_ROOT")
+)
 
 
 def variables_of(name: str) -> tuple[str, ...]:

@@ -37,7 +37,8 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
     `order` is what `job_engine.attempt` writes for a job, and `bootstrap` under `--local`. Raises what
     `convert_document` raises.
     """
-    logger.info("converting with %s on %s", order["engine"], order["device"])
+    logger.info("converting with %s on %s", order["engine"], order["pci_id"] or order["device"])
+    _check_sight(order)
     conversion = convert_document(
         Path(order["pdf"]),
         ConversionOrder(
@@ -56,6 +57,14 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
     metadata = _write_artifacts(conversion, staging / "artifacts")
     logger.info("converted, %d bytes", metadata.size_bytes)
     return asdict(metadata)
+
+
+def _check_sight(order: dict[str, Any]) -> None:
+    """Imports torch only for a job on the GPU."""
+    if order["device"] != "cpu":
+        from sir_convert_a_lot.infrastructure.engines.docling.device_failures import require_address
+
+        require_address(order["pci_id"])
 
 
 def keep_engine(name: str, arguments: dict[str, Any]) -> Engine:

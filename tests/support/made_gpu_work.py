@@ -17,6 +17,7 @@ from sir_convert_a_lot import worker
 from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, ReportProgress
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import check_device, telling_failures_of
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS
 
 TEXT = "# Converted\n\n" + "word " * 60 + "\n"
 
@@ -48,9 +49,19 @@ class MadeEngine:
         torch.cuda.synchronize(None)
 
 
+def tell(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """What this process is, and what of the made host's GPUs it sees."""
+    import torch
+
+    from sir_convert_a_lot.infrastructure.gpu_probe_child.device_facts import describe_device
+
+    seen = [describe_device(torch, index)["pci_id"] for index in range(torch.cuda.device_count())]
+    return {"pid": os.getpid(), "sees": seen, "masks": {name: os.environ.get(name) for name in MASKS}}
+
+
 def convert(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
     fault = Path(order["spec"]["source"]["filename"]).stem
     if fault == "hang":  # before the spec is read, which takes no limit as short as a test wants
         time.sleep(600)
     worker._loaded["docling"] = MadeEngine(fault)
-    return worker.convert_in_worker(order, staging, report) | {"worker_pid": os.getpid()}
+    return worker.convert_in_worker(order, staging, report)

@@ -61,6 +61,8 @@ def make_snapshot(states: dict[Rung, RungState] | None = None, **changes: Any) -
         "remediation": (),
         "runtime_kind": RuntimeKind.ROCM,
         "device_count": 1,
+        "pci_id": "0000:03:00.0",
+        "masks": {"HIP_VISIBLE_DEVICES": "0"},
     }
     return ProbeSnapshot(**(values | changes))
 
@@ -83,6 +85,7 @@ UNPROVEN: dict[str, ProbeSnapshot | None] = {
     **{f"not_run_{r}": stop_at(r, RungState.NOT_RUN, Cause.PROBE_INCOMPLETE) for r in LADDER},
     "simulated": make_snapshot(simulated=True),
     "no_device": make_snapshot(device_count=0),
+    "no_address": make_snapshot(pci_id=None),
     "no_runtime": make_snapshot(runtime_kind=RuntimeKind.NONE),
     "cause_with_passed_rungs": make_snapshot(cause=Cause.RESULT_MISMATCH),
     "failed_rung_without_cause": make_snapshot({Rung.RESULT: RungState.FAILED}),
@@ -138,6 +141,7 @@ def describe(decision: Decision) -> str:
         case RunOnGpu(engine, device, probe_id):
             assert device == "cuda:0"
             assert probe_id == PROVEN.probe_id
+            assert (decision.pci_id, decision.masks) == (PROVEN.pci_id, PROVEN.masks)
             return f"gpu {engine}"
         case RunOnCpu(engine):
             return f"cpu {engine}"

@@ -79,6 +79,19 @@ def test_an_empty_folder_is_refused_and_not_the_current_one(name: str, variable:
         load_settings(environ={variable: value})
 
 
+@pytest.mark.parametrize("text", ["0000:65:00.0", "00000000:65:00.0", "65:00.0", " 0000:65:00.0 "])
+def test_the_address_of_a_gpu_is_taken_as_tools_print_it_and_kept_as_the_kernel_writes_it(text: str) -> None:
+    assert load_settings(environ={"SIR_CONVERT_A_LOT_GPU_PCI_ID": text}).settings.gpu_pci_id == "0000:65:00.0"
+    upper = load_settings(environ={"SIR_CONVERT_A_LOT_GPU_PCI_ID": "0000:C1:00.0"}).settings
+    assert upper.gpu_pci_id == "0000:c1:00.0"
+
+
+@pytest.mark.parametrize("text", ["", "0", "cuda:0", "65:00", "0000:65:00.9", "GPU-5c6cd2c6"])
+def test_what_is_no_address_of_a_gpu_is_refused_and_not_the_first_one(text: str) -> None:
+    with pytest.raises(SettingsError, match="gpu_pci_id"):
+        load_settings(environ={"SIR_CONVERT_A_LOT_GPU_PCI_ID": text})
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read settings"):
         load_settings(tmp_path / "absent.toml", environ={})

@@ -158,6 +158,8 @@ class Admission:
             correlation_id=submission.correlation_id,
             owner=submission.scope.owner,
             warnings=placement.warnings,
+            pci_id=placement.pci_id,
+            masks=placement.masks,
         )
 
     async def _inspect(self, request: JobRequest, upload: Path) -> JobRequest:

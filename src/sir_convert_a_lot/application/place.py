@@ -5,7 +5,7 @@ Owns the asking and turns a refusal into its error. The rules are `domain.accele
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sir_convert_a_lot.application.ports import GpuProbe
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, decide
@@ -14,12 +14,17 @@ from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, JobSpec
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The engine and the device. `probe_id` names the snapshot that was looked at; None under `cpu_only`."""
+    """The engine and the device. `probe_id` names the snapshot that was looked at; None under `cpu_only`.
+
+    On the GPU, `pci_id` says which, and `masks` are the variables that leave a process that one alone.
+    """
 
     engine: str
     device: str  # "cpu" | "cuda:N"
     probe_id: str | None
     warnings: tuple[str, ...]
+    pci_id: str | None = None
+    masks: dict[str, str] = field(default_factory=dict)
 
 
 async def place(spec: JobSpec, probe: GpuProbe, rules: ServerRules, installed: frozenset[str]) -> Placement:
@@ -29,5 +34,6 @@ async def place(spec: JobSpec, probe: GpuProbe, rules: ServerRules, installed: f
     decision = decide(policy, spec.conversion.backend_strategy, snapshot, rules, installed)
     if isinstance(decision, Refuse):
         raise decision.error
-    device, warnings = (decision.device, ()) if isinstance(decision, RunOnGpu) else ("cpu", decision.warnings)
-    return Placement(decision.engine, device, snapshot.probe_id if snapshot else None, warnings)
+    if isinstance(decision, RunOnGpu):
+        return Placement(decision.engine, decision.device, decision.probe_id, (), decision.pci_id, decision.masks)
+    return Placement(decision.engine, "cpu", snapshot.probe_id if snapshot else None, decision.warnings)

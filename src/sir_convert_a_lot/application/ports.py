@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -40,6 +40,8 @@ class JobRequest:
     correlation_id: str
     owner: str  # digest of the API key that sent it; "" without keys
     warnings: tuple[str, ...] = ()  # from the policy, they go into the result
+    pci_id: str | None = None  # of the GPU, where there is one
+    masks: dict[str, str] = field(default_factory=dict)  # variables that leave a process that GPU alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,5 +32,13 @@ async def recheck(request: JobRequest, probe: GpuProbe, rules: ServerRules, inst
     if isinstance(decision, Refuse):
         raise decision.error
     if isinstance(decision, RunOnGpu):
-        return replace(request, device=decision.device, engine=decision.engine, probe_id=decision.probe_id)
-    return replace(request, device="cpu", engine=decision.engine, warnings=request.warnings + decision.warnings)
+        return replace(
+            request,
+            device=decision.device,
+            engine=decision.engine,
+            probe_id=decision.probe_id,
+            pci_id=decision.pci_id,
+            masks=decision.masks,
+        )
+    warnings = request.warnings + decision.warnings
+    return replace(request, device="cpu", engine=decision.engine, warnings=warnings, pci_id=None, masks={})

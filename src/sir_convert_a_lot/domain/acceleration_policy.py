@@ -22,6 +22,7 @@ from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrateg
 # Engines that have no GPU code at all; every other engine can use the GPU.
 CPU_ENGINES = frozenset({BackendStrategy.BUILTIN, BackendStrategy.PYMUPDF})
 
+ONLY_GPU = "cuda:0"  # what torch calls the one GPU that a process sees
 CPU_LOCKED = "cpu_execution_locked"  # `details.reason` of what only the GPU lock refuses
 
 ASK_FOR_THE_GPU = Remedy("Ask for `acceleration_policy: gpu_required`")
@@ -55,11 +56,17 @@ class ServerRules:
 
 @dataclass(frozen=True, slots=True)
 class RunOnGpu:
-    """Run `engine` on `device` ("cuda:N", also for ROCm), as promised on the snapshot `probe_id`."""
+    """Run `engine` on the GPU at `pci_id`, as promised on the snapshot `probe_id`.
+
+    `masks` are the variables that leave a process this GPU alone; so it is `device` there, torch's word for the first
+    one, also for ROCm.
+    """
 
     engine: str
     device: str
     probe_id: str
+    pci_id: str
+    masks: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +209,9 @@ def _decide_gpu(
     installed: frozenset[str],
 ) -> Decision:
     engine = BackendStrategy.DOCLING.value  # what `auto` means under a GPU policy; the CPU engines were refused above
-    if snapshot is not None and _is_usable(snapshot, rules):
+    if snapshot is not None and snapshot.pci_id is not None and _is_usable(snapshot, rules):
         check_installed(engine, installed)
-        return RunOnGpu(engine, "cuda:0", snapshot.probe_id)
+        return RunOnGpu(engine, ONLY_GPU, snapshot.probe_id, snapshot.pci_id, snapshot.masks)
     details = _explain(engine, snapshot, rules)
     if policy is AccelerationPolicy.GPU_REQUIRED:
         raise _refuse_gpu(details, rules)
@@ -245,6 +252,8 @@ def _explain(engine: str, snapshot: ProbeSnapshot | None, rules: ServerRules) ->
         details = snapshot.refusal_details(engine)
         if snapshot.simulated:
             details["evidence"].append("The snapshot was taken from a root other than `/`: it proves nothing here.")
+        elif snapshot.cause is None and snapshot.pci_id is None:
+            details["evidence"].append("torch does not tell the address of its GPU, so no worker can be held to it.")
         elif snapshot.cause is None:
             details["evidence"].append("The snapshot names no cause, yet its rungs do not prove a GPU.")
     if rules.gpu_is_forbidden:

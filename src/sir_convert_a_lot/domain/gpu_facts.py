@@ -102,6 +102,7 @@ class ProbeSnapshot:
     device_count: int = 0
     device_name: str | None = None
     pci_id: str | None = None  # domain:bus:device.function
+    masks: dict[str, str] = field(default_factory=dict)  # variables that leave a process this GPU alone, as cuda:0
     arch: str | None = None  # gfx1100, sm_90
     vram_bytes: int | None = None
     simulated: bool = False
@@ -110,11 +111,14 @@ class ProbeSnapshot:
 
     @property
     def is_available(self) -> bool:
-        """Proven: the whole ladder passed on the real root. Derived, so that nothing can claim it."""
+        """Proven: the whole ladder passed on the real root, on a device whose address is known, or no worker could be
+        held to it. Derived, so that nothing can claim it.
+        """
         return (
             self.cause is None
             and not self.simulated
             and self.device_count > 0
+            and self.pci_id is not None
             and tuple(r.rung for r in self.rungs) == LADDER
             and all(r.state is RungState.PASSED for r in self.rungs)
         )

@@ -37,7 +37,7 @@ async def convert_alone(
     explains it, and what `Slot.run` raises. Cancelled, the worker is killed when it ends.
     """
     with temporary_folder(parent) as staging:
-        async with pool.slot() as slot:
+        async with pool.slot(order["pci_id"] or "cpu") as slot:
             running = slot.run(order, staging, timeout_s, report)
             outcome = await (running if order["device"] == "cpu" else gpu_jobs.follow(order["engine"], running))
         if not outcome["ok"]:

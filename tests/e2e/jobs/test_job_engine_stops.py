@@ -177,6 +177,8 @@ def order(name: str) -> dict[str, Any]:
         "engine": "builtin",
         "engine_arguments": {},
         "device": "cpu",
+        "pci_id": None,
+        "masks": {},
         "probe_id": None,
         "warnings": [],
         "correlation_id": "corr_test",

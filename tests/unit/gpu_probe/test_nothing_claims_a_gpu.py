@@ -15,13 +15,14 @@ from typing import Any, get_args
 import pytest
 import typer
 
+from sir_convert_a_lot.bootstrap import build_probe
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, decide, judge_readiness
 from sir_convert_a_lot.domain.errors import GpuNotAvailable
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import LADDER, Absent, Present, ProbeSnapshot, Rung, RungState
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy
-from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
-from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe import NEED_BYTES, probe
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import LIMITS_S
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS, OVERRIDE
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.host_root import HostRoot
 from sir_convert_a_lot.interfaces.cli.app import app
@@ -93,7 +94,7 @@ def list_values(name: str) -> list[str]:
         return ["true", "false"]
     if choices := [choice for choice in get_args(kind) if isinstance(choice, str)]:
         return choices
-    return ["1", "8192", "3000000000", "/", "gpu"]
+    return ["1", "8192", "3000000000", "/", "gpu", "0000:65:00.0"]
 
 
 def list_settings() -> Iterator[dict[str, str]]:
@@ -128,8 +129,20 @@ def test_no_setting_makes_a_gpu() -> None:
         taken += 1
         rules = ServerRules(settings.gpu_forbidden, settings.cpu_execution_locked, settings.promised_device)
         assert is_refused(snapshot, rules), environ
-        assert is_refused(CachedProbe(ttl_s=settings.probe_ttl_s).current_blocking(), rules), environ
+        assert is_refused(build_probe(settings).current_blocking(), rules), environ
     assert taken > len(Settings.model_fields)
+
+
+def test_settings_of_the_probe_only_make_it_stricter(host: Any) -> None:
+    """More memory, less time, one GPU: never the other way, which might let a GPU pass that does not."""
+    assert Settings().gpu_need_bytes == NEED_BYTES
+    assert Settings().gpu_probe_limit_s == max(LIMITS_S.values())
+    for name, value in (("gpu_need_bytes", NEED_BYTES - 1), ("gpu_probe_limit_s", max(LIMITS_S.values()) + 1)):
+        with pytest.raises(SettingsError):
+            load_settings(environ={f"SIR_CONVERT_A_LOT_{name.upper()}": str(value)})
+    host.add_working_nvidia()
+    assert probe(host.root, need_bytes=2**40).cause is Cause.VRAM_EXHAUSTED
+    assert probe(host.root, wanted_pci_id="0000:b3:00.0").cause is Cause.WRONG_DEVICE_SELECTED
 
 
 @pytest.mark.parametrize("name", CLAIMS)

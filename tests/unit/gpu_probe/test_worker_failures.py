@@ -18,6 +18,7 @@ from made_gpus import NVIDIA, SITE
 
 from sir_convert_a_lot.application.ports import JobRequest
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, ServerRules, decide
+from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy, JobSpec, OcrMode
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
@@ -63,11 +64,11 @@ class MadeService:
         before()
         pool = WorkerPool("made_gpu_work:convert", workers=1, max_jobs=10, memory_limit_bytes=2048 * MIB)
         try:
-            return [await self._attempt(pool, name, admitted.probe_id, limit_s) for name in names]
+            return [await self._attempt(pool, make_request(name, admitted, limit_s)) for name in names]
         finally:
             await pool.close()
 
-    async def _attempt(self, pool: WorkerPool, name: str, probe_id: str, limit_s: int) -> dict[str, Any]:
+    async def _attempt(self, pool: WorkerPool, request: JobRequest) -> dict[str, Any]:
         async def keep(request: JobRequest) -> JobRequest:
             return request
 
@@ -78,15 +79,14 @@ class MadeService:
             limits=PageLimits(100, 40_000_000),
             engine_arguments={},
         )
-        request = make_request(name, probe_id, limit_s)
         upload = self.files.new_upload_path()
         upload.write_bytes(b"%PDF-1.4")
         self.files.keep_upload(request.job_id, upload)
-        async with pool.slot() as slot:
+        async with pool.slot(str(request.pci_id)) as slot:
             return await attempts.make(slot, request, lambda _: None)
 
 
-def make_request(name: str, probe_id: str, limit_s: int) -> JobRequest:
+def make_request(name: str, admitted: ProbeSnapshot, limit_s: int) -> JobRequest:
     spec = JobSpec.model_validate({"api_version": "v1", "source": {"kind": "upload", "filename": f"{name}.pdf"}})
     execution = spec.execution.model_copy(update={"document_timeout_seconds": limit_s})
     spec = spec.model_copy(
@@ -100,10 +100,12 @@ def make_request(name: str, probe_id: str, limit_s: int) -> JobRequest:
         pages_total=1,
         engine="docling",
         device="cuda:0",
-        probe_id=probe_id,
+        probe_id=admitted.probe_id,
         created_at=datetime.now(UTC),
         correlation_id="corr",
         owner="",
+        pci_id=admitted.pci_id,
+        masks=admitted.masks,
     )
 
 
@@ -176,6 +178,17 @@ def test_a_worker_that_sees_no_gpu_where_a_fresh_process_does(service: MadeServi
     details = fail(*service.run("fine", before=lambda: service.set_torch(hidden_in="spawn_main")))
     assert details["cause"] == "env_changed_after_init"
     assert details["evidence"][0] == "The worker met RuntimeError: No CUDA GPUs are available"
+
+
+def test_a_worker_that_sees_another_gpu_than_the_proven_one_is_refused(service: MadeService) -> None:
+    def swap() -> None:
+        other = {"name": "another", "pci_id": "0000:b3:00.0", "major": 9, "total_bytes": 2**36}
+        service.host.add_function("0000:b3:00.0", vendor="0x10de", kind="0x030200", driver="nvidia")
+        service.set_torch(devices=[other])
+
+    details = fail(*service.run("fine", before=swap))
+    assert details["cause"] == "wrong_device_selected"
+    assert details["evidence"][0] == f"the GPU meant is at {NVIDIA}, and this process sees 0000:b3:00.0"
 
 
 def test_a_crash_by_a_signal_stays_a_crash_while_the_gpu_passes(service: MadeService) -> None:

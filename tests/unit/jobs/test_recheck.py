@@ -13,11 +13,24 @@ from sir_convert_a_lot.application.recheck import recheck
 from sir_convert_a_lot.domain.acceleration_policy import ServerRules
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError
 from sir_convert_a_lot.domain.gpu_causes import Cause
-from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
+from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, RungReport, RungState, RuntimeKind
 from sir_convert_a_lot.domain.job_spec import JobSpec
 
 INSTALLED = frozenset({"builtin", "docling"})
 GONE = ProbeSnapshot("probe_2", datetime(2026, 1, 1, tzinfo=UTC), (), Cause.GPU_LOST_AFTER_START, ("lost",), ())
+
+PROVEN = ProbeSnapshot(
+    "probe_3",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    tuple(RungReport(rung, RungState.PASSED, "seen") for rung in LADDER),
+    None,
+    (),
+    (),
+    runtime_kind=RuntimeKind.CUDA,
+    device_count=1,
+    pci_id="0000:65:00.0",
+    masks={"CUDA_VISIBLE_DEVICES": "GPU-1"},
+)
 
 
 class Probe:
@@ -80,6 +93,18 @@ def test_a_job_that_preferred_the_gpu_goes_to_the_cpu_and_says_so() -> None:
     assert (now.device, now.engine) == ("cpu", "docling")
     assert now.warnings[0] == "before"
     assert "gpu_lost_after_start" in now.warnings[1]
+
+
+def test_a_gpu_job_gets_the_device_that_is_proven_now_and_not_the_one_of_its_admission() -> None:
+    admitted = replace(request_for("gpu_required", "cuda:0", "docling"), pci_id="0000:03:00.0", masks={"A": "1"})
+    now = asyncio.run(recheck(admitted, Probe(PROVEN), ServerRules(), INSTALLED))
+    assert (now.device, now.pci_id, now.masks, now.probe_id) == ("cuda:0", PROVEN.pci_id, PROVEN.masks, "probe_3")
+
+
+def test_a_job_that_goes_to_the_cpu_keeps_no_word_of_a_gpu() -> None:
+    admitted = replace(request_for("gpu_prefer", "cuda:0", "docling"), pci_id="0000:03:00.0", masks={"A": "1"})
+    now = asyncio.run(recheck(admitted, Probe(GONE), ServerRules(), INSTALLED))
+    assert (now.device, now.pci_id, now.masks) == ("cpu", None, {})
 
 
 def test_a_job_admitted_for_the_cpu_stays_there() -> None:

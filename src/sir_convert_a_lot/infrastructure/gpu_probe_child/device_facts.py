@@ -82,6 +82,7 @@ def describe_device(torch: Any, index: int) -> dict[str, Any]:
     return {
         "name": str(properties.name),
         "pci_id": name_address(properties) or runtime_library.read_address(index),
+        "uuid": None if torch.version.hip else name_uuid(properties),
         "arch": told.partition(":")[0] or f"sm_{major}{minor}",
         "features": told.partition(":")[2],
         "total_bytes": int(properties.total_memory),
@@ -95,6 +96,12 @@ def name_address(properties: Any) -> str | None:
         return None
     domain, bus, device = numbers
     return f"{domain:04x}:{bus:02x}:{device:02x}.0"
+
+
+def name_uuid(properties: Any) -> str | None:
+    """As CUDA's mask takes it; None where this torch does not tell, and for a slice of a GPU, whose name is another."""
+    told = getattr(properties, "uuid", None)
+    return None if told is None or "MIG" in str(properties.name).split() else f"GPU-{told}"
 
 
 def describe_architectures(torch: Any) -> dict[str, Any]:

@@ -136,6 +136,7 @@ class Climb:
             device_count=self._child.device_count if device else len(self._hardware.gpus),
             device_name=device.name if device else None,
             pci_id=device.pci_id if device else (gpu.address if gpu else None),
+            masks=self._child.masks,
             arch=device.arch if device else self._tell_arch(gpu.address if gpu else None),
             vram_bytes=device.vram_bytes if device else (_read_vram(self._host, gpu.address) if gpu else None),
             simulated=simulated,

@@ -83,6 +83,8 @@ class Attempts:
             "engine": request.engine,
             "engine_arguments": self.engine_arguments.get(request.engine, {}),
             "device": request.device,
+            "pci_id": request.pci_id,
+            "masks": request.masks,
             "probe_id": request.probe_id,
             "warnings": list(request.warnings),
             "correlation_id": request.correlation_id,

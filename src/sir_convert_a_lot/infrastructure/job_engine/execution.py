@@ -140,7 +140,7 @@ class Execution:
         self.dispatcher.begin(job_id)
         self._steps[job_id] = _this_task()
         try:
-            async with self._pool.slot() as slot:
+            async with self._pool.slot(stored.get("pci_id") or "cpu") as slot:
                 if self._is_closing:
                     raise asyncio.CancelledError  # as `close` does with those that run: nothing is recorded
                 return await self._convert_in(slot, read_request(stored))

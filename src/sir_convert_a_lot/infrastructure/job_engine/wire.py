@@ -30,6 +30,8 @@ def write_request(request: JobRequest) -> Json:
         "correlation_id": request.correlation_id,
         "owner": request.owner,
         "warnings": list(request.warnings),
+        "pci_id": request.pci_id,
+        "masks": request.masks,
     }
 
 

@@ -22,6 +22,7 @@ from sir_convert_a_lot.domain.errors import (
     SirConvertError,
     WorkerOutOfMemory,
 )
+from sir_convert_a_lot.infrastructure.workers.process_group import enter_own_group
 from sir_convert_a_lot.infrastructure.workers.progress_file import write_progress
 
 logger = logging.getLogger("sir_convert_a_lot.worker")
@@ -29,6 +30,12 @@ logger = logging.getLogger("sir_convert_a_lot.worker")
 GPU_FAULT = "gpu_fault"  # beside a failure: how work on the GPU ended in this process
 
 Work = Callable[[dict[str, Any], Path, Callable[[str, int, int], None]], dict[str, Any]]
+
+
+def begin_process(parent_pid: int, environ: dict[str, str]) -> None:
+    """First thing in the process, before anything that reads `environ` is imported."""
+    enter_own_group(parent_pid)
+    os.environ.update(environ)
 
 
 def start_up(work: str) -> tuple[int, str | None]:

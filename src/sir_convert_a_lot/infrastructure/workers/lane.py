@@ -1,8 +1,8 @@
-"""One worker process at a time, kept warm, replaced after a kill, a crash or enough jobs.
+"""One worker process at a time, kept warm, replaced after a kill, a crash, enough jobs, or for a job on another device.
 
-Owns the life of the process behind a slot of the pool. A lane is a pebble pool of exactly one process, thrown away
-whenever that process ends: so the id of the process is always known, a lock that a killed process held is never waited
-for, and a broken pool cannot stay broken.
+Owns the life of the process behind a slot of the pool, and which devices that process can see. A lane is a pebble pool
+of exactly one process, thrown away whenever that process ends: so the id of the process is always known, a lock that a
+killed process held is never waited for, and a broken pool cannot stay broken.
 """
 
 from __future__ import annotations
@@ -16,17 +16,38 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, WorkerCrashed
-from sir_convert_a_lot.infrastructure.workers.entry import run_job, start_up
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import HIDE_EVERY_GPU
+from sir_convert_a_lot.infrastructure.workers.entry import begin_process, run_job, start_up
 from sir_convert_a_lot.infrastructure.workers.exit_status import describe_exit
-from sir_convert_a_lot.infrastructure.workers.process_group import enter_own_group, kill_group
+from sir_convert_a_lot.infrastructure.workers.process_group import kill_group
 
 START_LIMIT_S = 60.0  # a spawned interpreter with an engine's imports; a cold disk takes seconds, never this
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a process is for: "cpu", or the PCI id of the one GPU it sees; and the variables that see to that.
+
+    They are read once, when the GPU's runtime starts in a process, so a process keeps its sight for life.
+    """
+
+    device: str
+    masks: tuple[tuple[str, str], ...]
+
+
+CPU_ALONE = Sight("cpu", tuple(HIDE_EVERY_GPU.items()))
+
+
+def sight_for(order: dict[str, Any]) -> Sight:
+    """What the process must see that carries out `order`."""
+    return CPU_ALONE if order["device"] == "cpu" else Sight(order["pci_id"], tuple(sorted(order["masks"].items())))
 
 
 class Lane:
@@ -39,6 +60,7 @@ class Lane:
         self._work = work
         self._max_jobs = max_jobs
         self._pool: ProcessPool | None = None
+        self._sight = CPU_ALONE
         self._starting: asyncio.Future[tuple[int, str | None]] | None = None
         self._pid = 0
         self._jobs_done = 0
@@ -54,11 +76,25 @@ class Lane:
         """There is a process, or one is starting."""
         return self._pool is not None
 
-    async def start(self) -> None:
-        """Have a process that has imported what it needs. Several may wait for one start."""
+    @property
+    def device(self) -> str | None:
+        """What its process is for, as `Sight.device`; None while there is none."""
+        return None if self._pool is None else self._sight.device
+
+    async def start(self, sight: Sight = CPU_ALONE) -> None:
+        """Have a process with that sight that has imported what it needs; one with another sight is replaced.
+
+        Several may wait for one start.
+        """
+        if self._sight != sight:
+            self.end()
         if self._starting is None:
+            self._sight = sight
             self._pool = ProcessPool(
-                1, initializer=enter_own_group, initargs=(os.getpid(),), context=multiprocessing.get_context("spawn")
+                1,
+                initializer=begin_process,
+                initargs=(os.getpid(), dict(sight.masks)),
+                context=multiprocessing.get_context("spawn"),
             )
             with _spare_from_ctrl_c():  # pebble starts the process in here
                 started = self._pool.schedule(start_up, (self._work,), timeout=START_LIMIT_S)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.domain.errors import DocumentTimeout, WorkerOutOfMemory
-from sir_convert_a_lot.infrastructure.workers.lane import Lane
+from sir_convert_a_lot.infrastructure.workers.lane import CPU_ALONE, Lane, sight_for
 from sir_convert_a_lot.infrastructure.workers.process_group import read_resident_bytes
 from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone, read_progress
 
@@ -40,20 +40,23 @@ class WorkerPool:
         return len(self._lanes)
 
     async def warm_up(self) -> None:
-        """Start one process, so that the first job finds it ready or on its way. The others start when needed."""
-        await self._lanes[0].start()
+        """Start one process for the CPU, so that the first job finds it ready. The others start when needed."""
+        async with self._lane(CPU_ALONE.device) as lane:
+            await lane.start()
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
-        """A worker of one's own; waits until one is free."""
-        async with self._lane() as lane:
+    async def slot(self, device: str = CPU_ALONE.device) -> AsyncIterator[Slot]:
+        """A worker of one's own; waits until one is free. `device` ("cpu", or a PCI id) is what it will most likely be
+        used for: one that is warm for it is preferred, and any other is replaced when the job turns out to need it.
+        """
+        async with self._lane(device) as lane:
             yield Slot(lane, self._memory_limit_bytes)
 
     @asynccontextmanager
-    async def _lane(self) -> AsyncIterator[Lane]:
+    async def _lane(self, device: str) -> AsyncIterator[Lane]:
         async with self._slot:
-            # A warm lane before a cold one.
-            lane = max(self._free, key=lambda free: free.is_warm)
+            # One that is warm for this device, else a cold one, else one whose process has to go.
+            lane = max(self._free, key=lambda free: (free.device == device, not free.is_warm))
             self._free.remove(lane)
             try:
                 yield lane
@@ -81,7 +84,7 @@ class Slot:
 
         The time counts from when the worker has the document. On cancellation the worker is dead when this returns.
         """
-        await self._lane.start()
+        await self._lane.start(sight_for(order))
         running = self._lane.begin(order, str(staging))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s

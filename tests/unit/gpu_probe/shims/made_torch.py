@@ -196,18 +196,43 @@ def is_masked():
     return any(os.environ.get(name, "0").strip() in HIDING for name in MASKS)
 
 
+def list_visible():
+    """The devices that the masks leave, in their order: ROCR's first, then HIP's, or CUDA's where HIP's is not set."""
+    if is_masked():
+        return []
+    found = CONFIG["devices"]
+    names = ["CUDA_VISIBLE_DEVICES"]
+    if CONFIG["hip"]:
+        own = "HIP_VISIBLE_DEVICES"
+        names = ["ROCR_VISIBLE_DEVICES", own if os.environ.get(own) else "CUDA_VISIBLE_DEVICES"]
+    for name in names:
+        if os.environ.get(name):
+            found = list(pick(found, os.environ[name].split(",")))
+    return found
+
+
+def pick(devices, entries):
+    """Those that the entries name, up to the first that names none."""
+    for entry in map(str.strip, entries):
+        by_name = {str(index): device for index, device in enumerate(devices)}
+        by_name |= {f"GPU-{device['uuid']}": device for device in devices if "uuid" in device}
+        if entry not in by_name:
+            return
+        yield by_name[entry]
+
+
 def count_devices():
     meet("count")
     for text in CONFIG.get("warnings", ()):
         warnings.warn(text, stacklevel=2)
     if "hidden_in" in CONFIG and CONFIG["hidden_in"] in COMMAND:
         return 0
-    return 0 if is_masked() else len(CONFIG["devices"])
+    return len(list_visible())
 
 
 def get_device_properties(index):
     meet("properties")
-    found = CONFIG["devices"][index]
+    found = list_visible()[index]
     if "pci_id" not in found:
         return types.SimpleNamespace(
             **{"name": "", "gcnArchName": "", "major": 11, "minor": 0, **found, "total_memory": 2**34}
@@ -219,6 +244,7 @@ def get_device_properties(index):
         minor=found.get("minor", 0),
         gcnArchName=found.get("arch", ""),
         total_memory=found["total_bytes"],
+        uuid=found.get("uuid"),
         pci_domain_id=int(domain, 16),
         pci_bus_id=int(bus, 16),
         pci_device_id=int(rest.split(".")[0], 16),
@@ -240,7 +266,7 @@ cuda = types.SimpleNamespace(
     get_device_properties=get_device_properties,
     get_arch_list=lambda: CONFIG["arch_list"],
     synchronize=lambda device: meet("synchronise"),
-    mem_get_info=lambda device: (CONFIG["free_bytes"], CONFIG["devices"][0]["total_bytes"]),
+    mem_get_info=lambda device: (CONFIG["free_bytes"], list_visible()[0]["total_bytes"]),
 )
 _C = types.SimpleNamespace(_cuda_getDeviceCount=count_devices)
 backends = types.SimpleNamespace(

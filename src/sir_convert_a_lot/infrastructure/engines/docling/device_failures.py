@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sir_convert_a_lot.domain.acceleration_policy import ONLY_GPU
 from sir_convert_a_lot.domain.errors import GpuNotAvailable
 from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.error_facts import describe_error
@@ -28,6 +29,24 @@ def check_device(device: str) -> None:
     built = torch.version.hip or torch.version.cuda or "the CPU alone"
     seen = f"torch {torch.__version__} (built for {built}) counts {torch.cuda.device_count()} GPUs in this process"
     raise lost_device(device, seen, _try_to_start(torch))
+
+
+def require_address(pci_id: str) -> None:
+    """Raise `GpuNotAvailable` unless this process sees one GPU, and that is the one at `pci_id`: the one proven.
+
+    The masks that its service gave this process should have seen to that; an index that meant another device, or masks
+    that came too late, show here and nowhere else.
+    """
+    import torch
+
+    from sir_convert_a_lot.infrastructure.gpu_probe_child.device_facts import describe_device
+
+    check_device(ONLY_GPU)
+    found = [describe_device(torch, index)["pci_id"] for index in range(torch.cuda.device_count())]
+    if found == [pci_id]:
+        return
+    seen = f"the GPU meant is at {pci_id}, and this process sees {', '.join(map(str, found))}"
+    raise refuse_device(Cause.WRONG_DEVICE_SELECTED, "its worker sees another one", seen)
 
 
 def lost_device(device: str, seen: str, error: BaseException) -> GpuNotAvailable:
