@@ -84,7 +84,9 @@ def join_pages(pdfs: list[Path], pages: int, target: Path) -> Path:
         while len(joined) < pages:
             for pdf in pdfs:
                 with pypdfium2.PdfDocument(pdf) as source:
-                    joined.import_pages(source, list(range(min(len(source), pages - len(joined)))))
+                    wanted = range(min(len(source), pages - len(joined)))
+                    if wanted:  # an empty list would mean all of them
+                        joined.import_pages(source, list(wanted))
         joined.save(target)
     return target
 
