@@ -212,7 +212,9 @@ class OcrModelsMissing(MachineError):
 
 
 class ServiceCannotStart(MachineError):
-    """The storage root or a database under it cannot be used. `details.reason`: root_in_use | storage | database."""
+    """The storage root or a database under it cannot be used. `details.reason`: root_in_use | storage | database |
+    torch_set_undone.
+    """
 
     code = "service_cannot_start"
     http_status = 503

@@ -67,6 +67,9 @@ class PrivateWords:
             self.secrets | other.secrets,
         )
 
+    def with_secret(self, secret: str) -> PrivateWords:
+        return self | PrivateWords(secrets=frozenset({secret}))
+
 
 def read_secrets(environment: Mapping[str, str]) -> frozenset[str]:
     """The values of the variables whose names say that they hold a secret."""

@@ -35,9 +35,16 @@ ANSWERED_BY_PACKAGES = DAMAGED_FILES | {
     Cause.TORCH_FAMILY_MISMATCH.value,
     Cause.SMI_LIBRARY_CLASH.value,
 }
-# The restart is what mends these, where the unit is the account's own.
+# A restart is what mends these, where systemd runs the service.
 ANSWERED_BY_RESTART = frozenset(
-    {"service_down", "service_unhealthy", "service_not_ready", "service_unreachable", Cause.GPU_FAULT_STICKY.value}
+    {
+        "service_down",
+        "service_unhealthy",
+        "wrong_revision",
+        "revision_unknown",
+        Cause.GPU_FAULT_STICKY.value,
+        Cause.ENV_CHANGED_AFTER_INIT.value,
+    }
 )
 
 
@@ -93,10 +100,13 @@ def plan_groups(inventory: Inventory, codes: set[str]) -> list[Action]:
 def plan_by_hand(troubles: Sequence[Trouble], inventory: Inventory, pins: TorchSet | None) -> list[Action]:
     """What a person has to do: the remedies of each finding that nothing above answers."""
     actions: list[Action] = []
+    told: set[Remedy] = set()
     for trouble in troubles:
         if trouble.code in ANSWERED_BY_RESTART or (pins is not None and trouble.code in ANSWERED_BY_PACKAGES):
             continue
-        for number, remedy in enumerate(find_remedies(trouble, inventory), 1):
+        remedies = [remedy for remedy in find_remedies(trouble, inventory) if remedy not in told]
+        told.update(remedies)
+        for number, remedy in enumerate(remedies, 1):
             actions.append(
                 Action(
                     f"{trouble.code}_{number}",

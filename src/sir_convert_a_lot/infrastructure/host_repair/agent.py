@@ -26,6 +26,7 @@ from sir_convert_a_lot.infrastructure.host_repair.saved_tree import restore, sav
 Order = Dict[str, Any]
 
 STATE = ".sir-convert-a-lot"  # within the environment: it goes when that goes
+EXPECTED = "expected-runtime.json"  # in there: what the environment is to hold, for the guard
 LOCK_WAIT_S = 2.0
 KEPT_BYTES = 8192  # of the end of what a step printed
 
@@ -232,7 +233,7 @@ def end(place: Place, journal: Order, phase: str) -> None:
 
 def expect(order: Order, place: Place) -> Order:
     """Write down what this environment is to hold, for the guard. Whether that is new."""
-    path = place.state / "expected-runtime.json"
+    path = place.state / EXPECTED
     text = json.dumps(order["goal"], indent=1, sort_keys=True)
     with place.locked():
         is_new = not path.exists() or path.read_text("utf-8") != text

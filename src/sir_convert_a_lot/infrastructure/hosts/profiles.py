@@ -92,6 +92,14 @@ def this_machine(service_port: int) -> HostProfile:
     return HostProfile(name=LOCALHOST, root=str(root), python=sys.executable, service_port=service_port)
 
 
+def list_profiles_of_this_machine(environ: Mapping[str, str]) -> list[HostProfile]:
+    """Those without `ssh` in the operator's own file; none where there is no such file. Raises `HostProfileMissing`."""
+    path = find_file(None, environ)
+    if path == SHIPPED:
+        return []
+    return [_profile(name, host) for name, host in _read(path).hosts.items() if host.ssh is None]
+
+
 def find_file(file: Path | None, environ: Mapping[str, str]) -> Path:
     if file is not None:
         return file

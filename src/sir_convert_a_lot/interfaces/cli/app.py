@@ -19,6 +19,8 @@ from sir_convert_a_lot.interfaces.cli.cancel import cancel
 from sir_convert_a_lot.interfaces.cli.collect import collect
 from sir_convert_a_lot.interfaces.cli.convert import convert
 from sir_convert_a_lot.interfaces.cli.doctor import doctor
+from sir_convert_a_lot.interfaces.cli.host_bundle import bundle
+from sir_convert_a_lot.interfaces.cli.host_repair import repair
 from sir_convert_a_lot.interfaces.cli.list_jobs import list_jobs
 from sir_convert_a_lot.interfaces.cli.receipt import receipt
 from sir_convert_a_lot.interfaces.cli.serve import serve
@@ -68,6 +70,8 @@ app.command("list")(list_jobs)
 app.add_typer(config.app, name="config")
 app.add_typer(gpu.app, name="gpu")
 app.add_typer(models.app, name="models")
+host.app.command()(repair)
+host.app.command()(bundle)
 app.add_typer(host.app, name="host")
 
 

@@ -38,9 +38,11 @@ def serve(
     It wants an API key in SIR_CONVERT_A_LOT_API_KEY, or --insecure-local. `convert-a-lot config show` names every
     other setting. SIGTERM and Ctrl-C stop it: running jobs may finish, the rest is run again at the next start.
     """
+    from sir_convert_a_lot.bootstrap_hosts import guard_torch_set
     from sir_convert_a_lot.interfaces.http_api.server import serve as serve_api
     from sir_convert_a_lot.settings import load_settings
 
+    guard_torch_set()
     flags = {
         "host": host,
         "port": port,
