@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
 from sir_convert_a_lot.domain.repair_actions import TORCH, Action, Inventory, PostCheck, TorchSet, is_version
 
-# Distributions that put the package `triton` in place, each over the others' files; one at most may be there.
+# Distributions that put the package `triton` in place, each over the others' files: taking one away damages the others.
 TRITONS = ("triton", "triton-rocm", "pytorch-triton-rocm")
-# Packages that keep a torch of this kind from working, whatever their version.
+# Packages that keep a torch of this kind from working, whatever their version, unless the set itself has them.
 BREAKERS: Mapping[RuntimeKind, tuple[str, ...]] = {
-    RuntimeKind.ROCM: ("amdsmi",),  # a second copy of the driver's own library: torch then counts no device
-    RuntimeKind.CUDA: (),
+    # amdsmi: a second copy of the driver's own library; torch then counts no device
+    RuntimeKind.ROCM: ("triton", "amdsmi"),
+    RuntimeKind.CUDA: ("triton-rocm", "pytorch-triton-rocm"),
 }
 # Those of a set whose import says that it is whole; a triton is imported by torch where it needs it.
 IMPORTED = (TORCH, "torchvision", "torchaudio")
@@ -50,8 +51,18 @@ def find_deviations(inventory: Inventory, pins: TorchSet) -> tuple[str, ...]:
 
 def find_strangers(inventory: Inventory, pins: TorchSet) -> list[str]:
     """Installed packages that may not stand beside the set."""
-    unwanted = [name for name in (*TRITONS, *BREAKERS.get(pins.kind, ())) if name not in pins.versions]
-    return [name for name in unwanted if name in inventory.installed]
+    unwanted = list(BREAKERS.get(pins.kind, ()))
+    if any(name in pins.versions for name in TRITONS):
+        unwanted += [name for name in TRITONS if name not in unwanted]
+    return [name for name in unwanted if name in inventory.installed and name not in pins.versions]
+
+
+def find_removed(inventory: Inventory, pins: TorchSet) -> list[str]:
+    """What is taken away first: strangers, the set itself, and what a stranger shares its files with."""
+    strangers = find_strangers(inventory, pins)
+    shared = TRITONS if any(name in TRITONS for name in strangers) else ()
+    wanted = dict.fromkeys((*strangers, *shared, *pins.versions))
+    return [name for name in wanted if name in inventory.installed]
 
 
 def plan_packages(inventory: Inventory, pins: TorchSet, finding: str) -> list[Action]:
@@ -96,7 +107,7 @@ def _fetch(inventory: Inventory, pins: TorchSet, finding: str) -> Action:
 
 
 def _remove(inventory: Inventory, pins: TorchSet, finding: str) -> list[Action]:
-    removed = [name for name in (*find_strangers(inventory, pins), *pins.versions) if name in inventory.installed]
+    removed = find_removed(inventory, pins)
     if not removed:
         return []
     return [
