@@ -76,6 +76,8 @@ class Project:
     def install(self, *wheels: MadeWheel) -> None:
         """As pip would, without asking what the wheels ask for, so that any state can be made."""
         for wheel in wheels:
+            for old in self.packages.glob(f"{wheel.name.replace('-', '_')}-*.dist-info"):
+                shutil.rmtree(old)
             with zipfile.ZipFile(wheel.write(self.root / "wheels")) as archive:
                 archive.extractall(self.packages)
 
