@@ -7,6 +7,7 @@ takes text and facts and gives back problems, so that a test can show that it fa
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -25,6 +26,8 @@ from convert_one import ask, running_service
 from doc_blocks import problems_of_blocks
 from sir_convert_a_lot.domain import errors
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
+from sir_convert_a_lot.domain.gpu_activity import ActivitySample, GpuActivity, ReceiptDevice
+from sir_convert_a_lot.domain.receipt import ExecutionReceipt, StageReceipt
 from sir_convert_a_lot.settings import Settings, variables_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,6 +170,12 @@ def field_names(openapi: dict[str, Any]) -> set[str]:
     return names
 
 
+def receipt_fields() -> set[str]:
+    """Every field of the receipt, which the OpenAPI leaves open."""
+    parts = (ExecutionReceipt, StageReceipt, ReceiptDevice, GpuActivity, ActivitySample)
+    return {field.name for part in parts for field in dataclasses.fields(part)}
+
+
 def status_lines(openapi: dict[str, Any]) -> set[str]:
     return {
         status
@@ -213,6 +222,7 @@ def problems_of_api_reference() -> list[str]:
         *missing_names(sorted(api_error_codes()), text, "error code"),
         *missing_names(route_names(openapi), text, "route"),
         *missing_names(sorted(field_names(openapi)), text, "field"),
+        *missing_names(sorted(receipt_fields()), text, "field of the receipt"),
         *missing_names(sorted(status_lines(openapi)), text, "status"),
     ]
 
