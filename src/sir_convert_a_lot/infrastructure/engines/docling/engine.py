@@ -18,9 +18,9 @@ from sir_convert_a_lot.domain.errors import InternalError, PdfUnreadable
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import (
     check_device,
-    failed_device,
     telling_failures_of,
 )
+from sir_convert_a_lot.infrastructure.engines.docling.fall_back import require_models_on
 from sir_convert_a_lot.infrastructure.engines.docling.loading import LoadedPipeline, PipelineChoice, load_pipeline
 from sir_convert_a_lot.infrastructure.engines.docling.page_sizes import (
     OCR_SCALE,
@@ -65,8 +65,8 @@ class DoclingEngine:
         return missing_weights(artifacts, options, ocr_on_cpu=self._ocr_device(options) == "cpu")
 
     def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome:
-        """Raises `PdfUnreadable`, `GpuNotAvailable` when the device cannot be used or failed midway,
-        `ModelWeightsMissing`.
+        """Raises `PdfUnreadable`, `ModelWeightsMissing`, and `GpuNotAvailable`: the device cannot be used, it failed
+        midway, or a stage was seen to work elsewhere, which ends the conversion then.
         """
         pages = measure_pages(pdf, options.max_pages, options.max_page_pixels)
         loaded = self.load(options)
@@ -91,7 +91,9 @@ class DoclingEngine:
         if choice.device != "cpu":
             from sir_convert_a_lot.infrastructure.engines.docling.kernel_proof import record_kernels
 
+            require_models_on(loaded.places())
             record_kernels(loaded)
+            require_models_on(loaded.places())  # again: RapidOCR loads a model when it is first used
         return loaded
 
     def _ocr_device(self, options: EngineOptions) -> str:
@@ -122,8 +124,7 @@ class _Conversion:
 
     def run(self, warnings: tuple[str, ...]) -> EngineOutcome:
         result, markdown = self._convert()
-        if self._audit.device_errors:
-            raise failed_device(self._loaded.choice.device, self._audit.device_errors[0])
+        self._audit.raise_if_over()
         failed = self._failed_pages(result)
         self._check(result, failed)
         return EngineOutcome(

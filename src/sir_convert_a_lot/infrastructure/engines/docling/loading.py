@@ -16,6 +16,7 @@ from sir_convert_a_lot.domain.engine import OcrPass
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.job_spec import TableMode
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import lost_device
+from sir_convert_a_lot.infrastructure.engines.docling.model_devices import StageModels
 from sir_convert_a_lot.infrastructure.engines.docling.stage_audit import CurrentAudit, JobAudit, WatchedStage
 from sir_convert_a_lot.infrastructure.engines.docling.weights import OcrFiles, cpu_ocr_files, gpu_ocr_files
 
@@ -52,6 +53,10 @@ class LoadedPipeline:
     pipeline: Any  # docling.pipeline.standard_pdf_pipeline.StandardPdfPipeline
     current: CurrentAudit
     stages: tuple[WatchedStage, ...]
+
+    def places(self) -> list[tuple[JobStage, str, StageModels]]:
+        """Of each stage the device that it was asked to use, and its models, as far as they are loaded."""
+        return [(stage.stage, stage.device_asked, stage.find_models()) for stage in self.stages]
 
 
 def load_pipeline(choice: PipelineChoice, artifacts: Path | None, threads: int) -> LoadedPipeline:
@@ -146,7 +151,7 @@ def _timed_backend(current: CurrentAudit) -> Any:
 
         def iter_pages(self) -> Any:
             pages = super().iter_pages()
-            while True:
+            while not current.audit.is_over:
                 with current.audit.add_time(JobStage.PAGE_PARSING):
                     page = next(pages, None)
                 if page is None:

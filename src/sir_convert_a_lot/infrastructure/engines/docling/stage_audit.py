@@ -1,8 +1,8 @@
 """Watches the stages of a loaded Docling pipeline and writes their receipts.
 
 Owns what is measured around each call of a stage: wall time, device events, operations, errors of the device. Stands in
-the pipeline where the stage's model stood and calls it. Refuses to change what a stage computes, and to grade
-(`domain.receipt`).
+the pipeline where the stage's model stood and calls it, until the job is over: the device failed, or a stage was seen
+elsewhere than it was asked to be. Refuses to change what a stage computes, and to grade (`domain.receipt`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sir_convert_a_lot.domain.errors import GpuNotAvailable
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.receipt import NO_DEVICE, StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
-from sir_convert_a_lot.infrastructure.engines.docling.device_failures import is_device_error
+from sir_convert_a_lot.infrastructure.engines.docling.device_failures import failed_device, is_device_error
+from sir_convert_a_lot.infrastructure.engines.docling.fall_back import find_elsewhere, refuse_stage
 from sir_convert_a_lot.infrastructure.engines.docling.model_devices import StageModels, find_models
 from sir_convert_a_lot.infrastructure.engines.docling.operation_record import ModuleHooks, OperationRecord, everywhere
 
@@ -41,6 +43,7 @@ class StageLog:
     events: list[tuple[Any, Any]] = field(default_factory=list)
     device_ms: float | None = None
     peak_vram_bytes: int | None = None
+    is_placed: bool = False  # its first batch showed where it works
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -62,12 +65,24 @@ class JobAudit:
         self.device = device
         self.logs: dict[JobStage, StageLog] = {}
         self.device_errors: list[Exception] = []
+        self.refusal: GpuNotAvailable | None = None
         self._hooks = ModuleHooks()
         self._other_seconds: defaultdict[JobStage, float] = defaultdict(float)
 
     @property
     def is_on_gpu(self) -> bool:
         return self.device.startswith("cuda")
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more of this job can become a result."""
+        return self.refusal is not None or bool(self.device_errors)
+
+    def raise_if_over(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        if self.device_errors:
+            raise failed_device(self.device, self.device_errors[0])
 
     def start(self) -> None:
         if self.is_on_gpu:
@@ -138,6 +153,16 @@ class JobAudit:
             end.record()
         log.events.append((begin, end))
 
+    def check_place(self, log: StageLog) -> None:
+        """After a call of the stage: end the job where its first batch ran elsewhere."""
+        if log.is_placed or log.device_asked == "cpu":
+            return
+        models = log.find_models()
+        log.is_placed = bool(models.sessions or log.record.module_calls)
+        if (seen := find_elsewhere(log.device_asked, models, log.record)) is not None:
+            self.refusal = refuse_stage(log.stage, log.device_asked, seen)
+            raise self.refusal
+
     def receipts(self) -> tuple[StageReceipt, ...]:
         order = list(JobStage)
         return tuple(
@@ -167,6 +192,7 @@ class WatchedStage:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         audit = self._current.audit
+        audit.raise_if_over()
         log = audit.log_of(self)
         # A page stage is called with (result, pages) and gives pages back; the document's stages give a document.
         pages = list(arguments[1]) if len(arguments) > 1 else None
@@ -175,6 +201,7 @@ class WatchedStage:
                 return self.model(*arguments, **named)
         with audit.measure(log, len(pages) if self.counts_pages else 0):
             pages = list(_run(self.model, arguments[0], pages))
+        audit.check_place(log)
         log.note_work(pages)
         return pages
 
