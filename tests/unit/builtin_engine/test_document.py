@@ -90,6 +90,10 @@ def test_a_bold_line_over_prose_is_a_heading_and_a_bold_sentence_is_not() -> Non
     assert kinds_of(paragraph("This is important.", bold=True)) == [("paragraph", 0)]
 
 
+def test_a_bold_statement_of_mathematics_is_no_heading() -> None:
+    assert kinds_of(paragraph("Proof of Theorem 1.7", bold=True)) == [("paragraph", 0)]
+
+
 def test_a_bold_name_over_an_address_is_no_heading() -> None:
     assert kinds_of(paragraph("Ada Lindqvist", bold=True), paragraph("Harbour Street School")) == [
         ("paragraph", 0),

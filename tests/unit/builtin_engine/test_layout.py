@@ -231,6 +231,19 @@ def test_a_bold_line_is_a_paragraph_of_its_own() -> None:
     ]
 
 
+def test_a_short_bold_line_between_sentences_is_a_paragraph_of_its_own() -> None:
+    bold = Font("Serif-Bold", 10, is_bold=True)
+    lines = [
+        *fill("a", 40, 100, 3),
+        *write("end.", 40, 136),
+        *write("Proof of it", 40, 148, bold),
+        *fill("b", 40, 160, 3),
+    ]
+    texts = texts_of(*lines)
+    assert texts[1] == "Proof of it"
+    assert len(texts) == 3
+
+
 def test_list_items_begin_at_their_markers_and_hang() -> None:
     words = [
         *write("• the first item, which is long", 60, 100),

@@ -8,6 +8,7 @@ columns of text".
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ SURE_LINES = 8  # on both sides: enough to expect the same gutter on other pages
 MIN_FILL = 0.6  # of a side's width, by its usual line: text fills its column, the cells of a table do not
 PAIRED = 0.8  # of the lines share their baseline with one across the gutter: rows of a table, if they also fill little
 MIN_WORDS = 2.5  # a line on both sides, on average: cells of a table have fewer
+FORMULA_NUMBER = re.compile(r"^\([A-Z]?\d{1,3}(?:[.–-]\d{1,3})*[a-z]?\)$")
 MIN_SHARE = 0.12  # of the region's width, of each side
 
 
@@ -227,6 +229,8 @@ def _gap(before: float, after: float, x: float) -> float:
 def _is_columns(band: _Band, size: float, region: Box, *, is_known: bool) -> bool:
     if band.across or not band.left or not band.right:
         return False
+    if all(_is_number(line) for line in band.right):
+        return False
     left, right = (enclose([line.box for line in side]) for side in (band.left, band.right))
     if is_known:
         return True
@@ -240,6 +244,11 @@ def _is_columns(band: _Band, size: float, region: Box, *, is_known: bool) -> boo
         return not is_table and min(left.width, right.width) >= MIN_SHARE * region.width
     stand_beside = min(left.y1, right.y1) - max(left.y0, right.y0) > size / 2
     return stand_beside and gutter >= WIDE_GUTTER * size and lines < MIN_LINES and max(words) >= MIN_WORDS
+
+
+def _is_number(line: Line) -> bool:
+    """Whether a line is nothing but the number of a formula."""
+    return len(line.words) == 1 and bool(FORMULA_NUMBER.match(line.words[0].text))
 
 
 def _paired(band: _Band, size: float) -> float:

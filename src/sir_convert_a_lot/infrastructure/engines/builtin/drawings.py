@@ -16,7 +16,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Rul
 from sir_convert_a_lot.infrastructure.engines.builtin.page_space import PageSpace
 
 THIN_PT = 2.5  # a filled rectangle no thicker than this is a line
-SHORTEST_PT = 4.0
+SHORTEST_PT = 2.5  # the bar over a digit of an index
 SLANT_PT = 1.0  # both ways: a segment that goes farther is neither horizontal nor vertical
 MAX_OBJECTS = 50_000  # of one page: a drawn map has more, and no table
 MAX_SEGMENTS = (

@@ -20,6 +20,7 @@ from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import GutterMemory
 from sir_convert_a_lot.infrastructure.engines.builtin.figures import drop_labels
 from sir_convert_a_lot.infrastructure.engines.builtin.flow import join_across_breaks
+from sir_convert_a_lot.infrastructure.engines.builtin.formulas import flatten_formulas
 from sir_convert_a_lot.infrastructure.engines.builtin.furniture import NEIGHBOURS, drop_furniture
 from sir_convert_a_lot.infrastructure.engines.builtin.headings import classify
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import mend_all
@@ -152,6 +153,7 @@ class _Conversion:
         with self._timed(JobStage.LAYOUT_ANALYSIS):
             page = drop_labels(page)
             self._quality.add_labels(page)
+            page = flatten_formulas(page)
         with self._timed(JobStage.TABLE_STRUCTURE):
             tables = find_tables(page)
         with self._timed(JobStage.LAYOUT_ANALYSIS):

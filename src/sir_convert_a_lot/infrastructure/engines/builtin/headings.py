@@ -38,6 +38,10 @@ SECTION_NAME = re.compile(
 CAPTION = re.compile(
     r"^(?:Figure|Fig\.|Table|Tab\.|Algorithm|Listing|Scheme|Plate|Box)\s*\d+(?:\.\d+)*\s*[.:|–—-]", re.IGNORECASE
 )
+# What mathematicians number and set in bold in the middle of a section.
+STATEMENT = re.compile(
+    r"^(?:Proof|Theorem|Lemma|Corollary|Proposition|Definition|Remark|Example|Claim|Fact|Conjecture|Exercise)\b"
+)
 FOOTNOTE = re.compile(r"^(?:\^\S{1,3}\s|\d{1,3}|[*†‡§¶∗]{1,2})\s*\S")
 
 
@@ -96,7 +100,7 @@ def _is_heading(paragraph: Paragraph, typography: Typography) -> bool:
     if size >= LARGER * typography.body_size:
         is_sentence = paragraph.line_count > 1 and text.endswith(".") and not paragraph.font.is_bold
         return size >= MUCH_LARGER * typography.body_size or not is_sentence
-    if sum(map(str.isalpha, text)) < 2:
+    if sum(map(str.isalpha, text)) < 2 or STATEMENT.match(text):
         return False
     if typography.is_bold_body or not paragraph.font.is_bold or size < SMALLER * typography.body_size:
         return False

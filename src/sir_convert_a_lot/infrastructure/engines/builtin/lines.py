@@ -19,6 +19,9 @@ DESCENT = 0.2  # of a word's height below its baseline (`page_model.Word`)
 OPEN_LINES = 6  # how many of the last lines may still take a word; superscripts and fractions need two or three
 DROP_CAP_RATIO = 1.8  # a word this much larger than a line joins it only on the same baseline
 SCRIPT_SHIFT = 0.08  # sizes between the baselines; TeX lowers an index by 0.15
+HUGS = 0.25  # of an index's size, between it and its letter: less than a space
+TOUCHING = 0.12  # sizes, between indices and what follows them without a space
+MOST_INDICES = 12  # words looked back at from the letter after an index
 ORDINALS = frozenset(("st", "nd", "rd", "th", "°", "º", "ª", "™", "®", "o", "er", "e"))
 LETTERSPACED = 5  # single letters in a row: fewer may be variables or initials
 SUPERSCRIPT_SIZE, SUPERSCRIPT_RISE = 0.85, 0.15  # of the line's main size: smaller than, and raised by
@@ -104,23 +107,62 @@ def read_line(words: Sequence[Word]) -> str:
         return _read_letterspaced(words)
     main = max(words, key=lambda word: (_rank(word)[0], round(word.box.height), len(word.text)))
     parts: list[str] = []
-    held: list[Word] = []  # of one index
-    script = ""
-    for index, word in enumerate(words):
-        is_glued = index > 0 and _continues(words[index - 1], word)
+    index = 0
+    while index < len(words):
+        word = words[index]
+        last = words[index - 1] if index else None
+        is_glued = last is not None and _continues(last, word)
         kind = _script(word, main)
-        if held and is_glued and kind == script:
-            held.append(word)
+        if kind and (is_glued or kind == "^" or (last is not None and _hugs(last.box.x1, word))):
+            indices = _take_indices(words[index:], main, last)
+            if last is not None and not is_glued and not _hugs(last.box.x1, word):
+                parts.append(" ")
+            parts.append(_write_indices(indices, main))
+            index += len(indices)
+            if last is None and index < len(words):  # a mark that begins the line stands apart from its note
+                parts.append(" ")
             continue
-        parts.append(_write_index(held, script))
-        if index and (not is_glued or index == len(held)):  # a mark that begins the line stands apart from its note
+        is_apart = last is not None and not is_glued and not (_script(last, main) and _touches(words[:index], word))
+        if is_apart and not parts[-1].endswith(" "):
             parts.append(" ")
-        held, script = [], ""
-        if kind and (is_glued or kind == "^"):
-            held, script = [word], kind
-        else:
-            parts.append(word.text)
-    return "".join([*parts, _write_index(held, script)])
+        parts.append(word.text)
+        index += 1
+    return "".join(parts)
+
+
+def _hugs(end: float, word: Word) -> bool:
+    """Whether an index stands right after what ends at `end`, whatever was drawn before it."""
+    return -0.5 * word.font.size_pt < word.box.x0 - end < HUGS * word.font.size_pt
+
+
+def _touches(before: Sequence[Word], word: Word) -> bool:
+    """Whether no space is between a word and the indices before it, of which the longer one was drawn first."""
+    end = max(other.box.x1 for other in before[-MOST_INDICES:])
+    return word.box.x0 - end < TOUCHING * word.font.size_pt
+
+
+def _take_indices(words: Sequence[Word], main: Word, last: Word | None) -> list[Word]:
+    """The words from the first on that are indices of what stands before them: above, below, or stacked."""
+    start = words[0].box.x0 if last is None else last.box.x1
+    ends = {"^": start, "_": start}
+    taken: list[Word] = []
+    for word in words:
+        kind = _script(word, main)
+        if not kind:
+            break
+        is_next = bool(taken) and _continues(taken[-1], word) and _script(taken[-1], main) == kind
+        if taken and not is_next and not _hugs(ends[kind], word):
+            break
+        ends[kind] = max(ends[kind], word.box.x1)
+        taken.append(word)
+    return taken
+
+
+def _write_indices(words: Sequence[Word], main: Word) -> str:
+    """Lower index first: "x_i^2"."""
+    lower = [word for word in words if _script(word, main) == "_"]
+    upper = [word for word in words if _script(word, main) == "^"]
+    return _write_index(lower, "_") + _write_index(upper, "^")
 
 
 def _script(word: Word, main: Word) -> str:
@@ -133,7 +175,7 @@ def _script(word: Word, main: Word) -> str:
 
 
 def _write_index(words: Sequence[Word], script: str) -> str:
-    text = "".join(word.text for word in words)
+    text = read_line(words).replace(" ", "") if words else ""
     if not text or (script == "^" and text in ORDINALS):
         return text
     return f"{script}{text}" if text.isalnum() or len(text) == 1 else f"{script}{{{text}}}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from sir_convert_a_lot.infrastructure.engines.builtin.columns import enclose
+from sir_convert_a_lot.infrastructure.engines.builtin.columns import FORMULA_NUMBER, enclose
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import join_lines
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import main_font, read_line
 from sir_convert_a_lot.infrastructure.engines.builtin.lists import is_alike, is_certain, match_marker, starts_reference
@@ -25,6 +25,7 @@ INDENT = 0.7  # sizes
 SAME_SIZE = 0.08  # share by which sizes may differ inside a paragraph
 SCRIPT_SIZE = 0.85  # of the line's height: smaller words are indices and say nothing of the line's type
 SHORT_LINE = 0.25  # of the region's width left empty after a sentence's end: the paragraph ended there
+NUMBER_GAP = 2.0  # sizes between a displayed formula and its number
 SENTENCE_END = (".", "!", "?", ":", "”", '"', ")", "]", ";")
 
 
@@ -96,13 +97,40 @@ def _begins(group: list[_Measured], line: _Measured, after: _Measured | None, re
         return True
     if line.is_code or last.is_code:
         return line.is_code != last.is_code
-    if last.is_bold != line.is_bold and (last.is_bold or len(group) == 1):
+    if last.is_bold != line.is_bold and (last.is_bold or len(group) == 1 or _stands_alone(last, line, after, region)):
         return True
+    if _is_formula(last, region) or _is_formula(line, region):
+        return not _is_number(line, region)
     if _begins_item(group, line, region, size):
         return True
     if line.is_bold:
         return False
     return _is_indented(group, line, after, region, size) or _is_cut_short(last, line, region, size)
+
+
+def _stands_alone(last: _Measured, line: _Measured, after: _Measured | None, region: Box) -> bool:
+    """Whether a bold line between lines of text is a heading: after a sentence's end, and not full."""
+    room = region.x1 - line.line.box.x1
+    return (
+        line.is_bold
+        and last.text.endswith(SENTENCE_END)
+        and after is not None
+        and not after.is_bold
+        and (room > after.line.words[0].box.width + line.font.size_pt)
+    )
+
+
+def _is_formula(line: _Measured, region: Box) -> bool:
+    """Whether a line ends a displayed formula: its number stands far to the right, alone or behind a wide gap."""
+    words = line.line.words
+    if not FORMULA_NUMBER.match(words[-1].text):
+        return False
+    gap = words[-1].box.x0 - words[-2].box.x1 if len(words) > 1 else words[-1].box.x0 - region.x0
+    return gap > NUMBER_GAP * line.font.size_pt
+
+
+def _is_number(line: _Measured, region: Box) -> bool:
+    return len(line.line.words) == 1 and _is_formula(line, region)
 
 
 def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: float) -> bool:

@@ -21,7 +21,7 @@ INLINE = (
     (re.compile(r"\](?=\()"), r"\\]"),
     (re.compile(r"\[(?=\^)"), r"\\["),
     (re.compile(r"\*(?!\s|$)"), r"\\*"),  # what cannot open emphasis needs no escape: without an opener nothing closes
-    (re.compile(r"(?<![^\W_])_(?!\s|$)"), r"\\_"),
+    (re.compile(r"(?<![^\W_])(?<![\u0300-\u036f\u20d0-\u20ff])_(?!\s|$)"), r"\\_"),
     (re.compile(r"~(?!\s|$)"), r"\\~"),
 )
 LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|>|[-+*](?=\s|$)|[-_*=](?=[-_*=\s]*$)|\[(?=[^\]]*\]:)|\|)")

@@ -72,7 +72,7 @@ ACCENTS = {
 }  # fmt: skip
 DOTLESS = {"ı": "i", "ȷ": "j"}
 STROKE = "\u0338"  # drawn before the sign that it negates
-MARKS = frozenset((*ACCENTS, STROKE, PIECE, "7"))  # TeX's ↦ has a 7 for its bar
+MARKS = frozenset((*ACCENTS, STROKE, PIECE, "7", "|", "∥"))  # TeX's ↦ has a 7 for its bar
 SAME_PLACE_PT = 1.0  # between the left edges of the pieces of one bracket
 OVER = 0.4  # sizes by which the baselines of a letter and its accent may differ: over capitals it is raised
 AROUND = 40  # characters before and after an accent among which its letter is looked for
@@ -144,7 +144,7 @@ def join_marks(glyphs: Sequence[Glyph]) -> list[Glyph]:
     joined: list[Glyph] = []
     for glyph in glyphs:
         before = joined[-1] if joined else None
-        if glyph.text == PIECE:
+        if glyph.text == PIECE or (before is not None and _is_same_bar(before, glyph)):
             if before is not None and abs(before.x0 - glyph.x0) < SAME_PLACE_PT and before.text not in "{}":
                 before.baseline = (before.baseline + glyph.baseline) / 2
         elif before is not None and before.text in MARKS and _is_joined(before, glyph):
@@ -153,6 +153,12 @@ def join_marks(glyphs: Sequence[Glyph]) -> list[Glyph]:
         else:
             joined.append(glyph)
     return _join_late_accents(joined)
+
+
+def _is_same_bar(before: Glyph, glyph: Glyph) -> bool:
+    """Whether a tall bar goes on: it is built of equal pieces."""
+    is_bar = glyph.run.has_large_signs and glyph.text in "|∥"
+    return is_bar and before.text == glyph.text and abs(before.x0 - glyph.x0) < SAME_PLACE_PT
 
 
 def _is_joined(before: Glyph, glyph: Glyph) -> bool:
