@@ -92,6 +92,12 @@ def test_what_is_no_address_of_a_gpu_is_refused_and_not_the_first_one(text: str)
         load_settings(environ={"SIR_CONVERT_A_LOT_GPU_PCI_ID": text})
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e308", "3601"])
+def test_a_look_at_the_gpu_cannot_be_kept_for_no_time_or_for_ever(seconds: str) -> None:
+    with pytest.raises(SettingsError, match="probe_ttl_s"):
+        load_settings(environ={"SIR_CONVERT_A_LOT_PROBE_TTL_S": seconds})
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read settings"):
         load_settings(tmp_path / "absent.toml", environ={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
 import json
@@ -9,18 +10,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PosixPath
 from typing import Any, get_args
 
 import pytest
 import typer
 
+from sir_convert_a_lot.application.ports import JobRequest
+from sir_convert_a_lot.application.recheck import recheck
 from sir_convert_a_lot.bootstrap import build_probe
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, RunOnGpu, ServerRules, decide, judge_readiness
-from sir_convert_a_lot.domain.errors import GpuNotAvailable
+from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import LADDER, Absent, Present, ProbeSnapshot, Rung, RungState
-from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy
+from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy, JobSpec
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import NEED_BYTES, probe
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import LIMITS_S
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS, OVERRIDE
@@ -182,6 +186,39 @@ def test_files_in_place_of_device_nodes_make_no_gpu(host: Any, tmp_path: Path) -
     )
     found = json.loads(done.stdout)
     assert (done.returncode, found["is_available"], found["cause"]) == (1, False, "no_gpu_hardware"), done.stderr
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:7", "cuda", "mps", "CPU", ""])
+@pytest.mark.parametrize("policy", AccelerationPolicy)
+def test_no_stored_job_makes_a_gpu(policy: AccelerationPolicy, device: str) -> None:
+    """As a row that somebody changed, or that another machine wrote: what it says of a GPU is asked again."""
+    spec = {
+        "api_version": "v1",
+        "source": {"kind": "upload", "filename": "a.pdf"},
+        "execution": {"acceleration_policy": policy},
+    }
+    stored = JobRequest(
+        job_id="job_1",
+        spec=JobSpec.model_validate(spec),
+        pdf_sha256="0",
+        size_bytes=1,
+        pages_total=1,
+        engine="docling",
+        device=device,
+        probe_id="probe_that_passed",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        correlation_id="corr_1",
+        owner="",
+        pci_id="0000:65:00.0",
+        masks={"CUDA_VISIBLE_DEVICES": "0"},
+    )
+    taking = recheck(stored, build_probe(Settings()), ServerRules(), INSTALLED)
+    if policy is AccelerationPolicy.GPU_REQUIRED:
+        with pytest.raises((GpuNotAvailable, InternalError)):
+            asyncio.run(taking)
+    else:
+        taken = asyncio.run(taking)
+        assert (taken.device, taken.pci_id, taken.masks) == ("cpu", None, {})
 
 
 def test_only_a_device_node_of_its_driver_stands_for_a_gpu(host: Any) -> None:
