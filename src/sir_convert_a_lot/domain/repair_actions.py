@@ -77,12 +77,14 @@ class Inventory:
     local tag that their own files tell. `torn`: names whose files and metadata contradict each other. `dependents`:
     requirements (`name==version`) of the installed packages that ask for one of the torch set. `closed_nodes`: numeric
     ids of the groups that would let the account open the GPU's device nodes. `kinds`: of the GPUs that have a node.
+    `leftovers`: paths of each package that pip cannot take away whole.
     """
 
     python: str
     state_directory: str
     installed: Mapping[str, str]
     torn: frozenset[str] = frozenset()
+    leftovers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dependents: tuple[str, ...] = ()
     has_pip: bool = True
     account: str = ""

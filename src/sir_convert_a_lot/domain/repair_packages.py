@@ -107,20 +107,35 @@ def _fetch(inventory: Inventory, pins: TorchSet, finding: str) -> Action:
 
 
 def _remove(inventory: Inventory, pins: TorchSet, finding: str) -> list[Action]:
-    removed = find_removed(inventory, pins)
-    if not removed:
-        return []
-    return [
-        Action(
-            "remove_wrong_packages",
-            (*inventory.pip, "uninstall", "--yes", *removed),
-            "take away what is not of the set, or writes over its files",
-            finding,
-            post_check=PostCheck("none of them is installed", dict.fromkeys(removed)),
-            timeout_s=INSTALL_LIMIT_S,
-            changes_packages=True,
+    gone = find_removed(inventory, pins)
+    damaged = [name for name in gone if name in inventory.leftovers]
+    whole = [name for name in gone if name not in inventory.leftovers]
+    actions = []
+    if whole:
+        actions.append(
+            Action(
+                "remove_wrong_packages",
+                (*inventory.pip, "uninstall", "--yes", *whole),
+                "take away what is not of the set, or writes over its files",
+                finding,
+                post_check=PostCheck("none of them is installed", dict.fromkeys(whole)),
+                timeout_s=INSTALL_LIMIT_S,
+                changes_packages=True,
+            )
         )
-    ]
+    if damaged:
+        paths = [path for name in damaged for path in inventory.leftovers[name]]
+        actions.append(
+            Action(
+                "remove_damaged_packages",
+                ("rm", "-rf", "--", *paths),
+                "take away what pip cannot, since their record is not what lies there",
+                finding,
+                post_check=PostCheck("none of them is installed", dict.fromkeys(damaged)),
+                changes_packages=True,
+            )
+        )
+    return actions
 
 
 def _install(inventory: Inventory, pins: TorchSet, finding: str) -> list[Action]:

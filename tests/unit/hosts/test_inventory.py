@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sir_convert_a_lot.infrastructure.host_repair.inventory import find_dependents, read_installed
+from sir_convert_a_lot.infrastructure.host_repair.inventory import find_dependents, find_leftovers, read_installed
 
 FAMILY = ["torch", "torchvision", "triton-rocm"]
 
@@ -64,3 +64,20 @@ def test_dependents_are_what_asks_for_the_set_by_itself(tmp_path: Path) -> None:
     add(tmp_path, "own", "1.0", "Requires-Dist: torch\n")
     (tmp_path / "own-1.0.dist-info" / "direct_url.json").write_text("{}")
     assert find_dependents(tmp_path, FAMILY) == ["accelerate==1.9", "docling-ibm-models==3.10.0"]
+
+
+def test_what_pip_cannot_take_away_is_named_path_by_path(tmp_path: Path) -> None:
+    add(tmp_path, "torch", "2.10.0+cpu")
+    add(tmp_path, "torch", "2.10.0+rocm7.1")
+    add_files(tmp_path, "torch", "2.10.0+cpu")
+    for name in ("triton-rocm", "torchvision"):
+        add(tmp_path, name, "1.0")
+    for about in tmp_path.glob("t*-*.dist-info"):
+        if "torchvision" not in about.name:
+            (about / "RECORD").write_text("")
+    assert find_leftovers(tmp_path, FAMILY, ["torch"]) == {
+        "torch": [
+            str(tmp_path / name) for name in ("torch", "torch-2.10.0+cpu.dist-info", "torch-2.10.0+rocm7.1.dist-info")
+        ],
+        "torchvision": [str(tmp_path / "torchvision-1.0.dist-info")],
+    }

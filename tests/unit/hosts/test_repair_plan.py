@@ -108,6 +108,14 @@ def test_what_shares_its_files_with_a_stranger_is_taken_away_too_and_comes_back(
     assert "--no-deps" not in rest.argv
 
 
+def test_what_pip_cannot_take_away_is_taken_away_by_its_paths() -> None:
+    torn = replace(CPU, torn=frozenset({"torch"}), leftovers={"torch": ("/srv/torch", "/srv/torch-1.dist-info")})
+    plan = plan_repair([], torn, PINS)
+    (action,) = (action for action in plan.actions if action.name.startswith("remove_"))
+    assert action.argv == ("rm", "-rf", "--", "/srv/torch", "/srv/torch-1.dist-info")
+    assert action.changes_packages
+
+
 def test_a_set_without_an_index_of_its_own_comes_from_the_environments() -> None:
     fetch = plan_repair([], CPU, replace(PINS, index_url=None)).actions[0]
     assert "--index-url" not in fetch.argv

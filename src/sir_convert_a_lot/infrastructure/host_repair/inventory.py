@@ -28,6 +28,7 @@ def take_inventory(packages: Path, family: List[str], unit: Dict[str, Any]) -> D
     return {
         "installed": installed,
         "torn": torn,
+        "leftovers": find_leftovers(packages, family, torn),
         "dependents": find_dependents(packages, family),
         "has_pip": (packages / "pip").is_dir(),
         "account": getpass.getuser(),
@@ -68,6 +69,18 @@ def read_installed(packages: Path, family: List[str]) -> Tuple[Dict[str, str], L
             torn.add(name)
         installed[name] = own
     return installed, sorted(torn)
+
+
+def find_leftovers(packages: Path, family: List[str], torn: List[str]) -> Dict[str, List[str]]:
+    """What lies there of each package that pip cannot take away whole: it is torn, or has no record of its files."""
+    found: Dict[str, List[str]] = {}
+    listed = list_distributions(packages)
+    for name in family:
+        about = [path for known, _, path in listed if known == name]
+        if name in torn or any(not (path / "RECORD").exists() for path in about):
+            module = packages / name.replace("-", "_")
+            found[name] = [str(path) for path in (module, *about) if path.exists()]
+    return found
 
 
 def read_own_version(path: Path) -> Optional[str]:

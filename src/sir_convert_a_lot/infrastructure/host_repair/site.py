@@ -42,8 +42,8 @@ json.dump(module.carry_out(order), sys.stdout)
 LOOK_LIMIT_S = 120.0
 SAVE_LIMIT_S = 1800.0  # tens of thousands of links; copies where a file system has none
 GRACE_S = 30.0  # for the agent around a step
-# What may be of one build with torch, whether or not a set names it.
-FAMILY = ("torch", "torchvision", "torchaudio", "triton", "triton-rocm", "pytorch-triton-rocm")
+# What may be of one build with torch, or break it, whether or not a set names it.
+FAMILY = ("torch", "torchvision", "torchaudio", "triton", "triton-rocm", "pytorch-triton-rocm", "amdsmi")
 
 
 class EnvironmentSite:
@@ -66,6 +66,7 @@ class EnvironmentSite:
             state_directory=answer["state_directory"],
             installed=answer["installed"],
             torn=frozenset(answer["torn"]),
+            leftovers={name: tuple(paths) for name, paths in answer["leftovers"].items()},
             dependents=tuple(answer["dependents"]),
             has_pip=answer["has_pip"],
             account=answer["account"],

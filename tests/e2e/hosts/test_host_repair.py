@@ -1,0 +1,176 @@
+"""`host repair` from the command line, through a real sshd: plan, apply, the restart, and what is only printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback_sshd import Account, kept_connection, running_sshd
+from made_environments import fill
+from made_gpu_host import NAME, PINNED, REPOSITORY, MadeHost, made_probe
+from made_index import MadeIndex, running_index
+from made_v1_service import MadeService, serving
+
+from sir_convert_a_lot.interfaces.cli.app import run
+
+pytestmark = [
+    pytest.mark.system("/usr/sbin/sshd", "git"),
+    pytest.mark.skipif(Path("/sys/module/amdgpu").exists(), reason="the sampler would read this machine's own GPU"),
+]
+
+# A systemd that has the unit of the account: `state` says whether it runs, `asked` what it was asked to do.
+SYSTEMCTL = """\
+echo "$*" >> {folder}/asked
+case "$*" in
+"--user show"*) echo LoadState={load}; echo ActiveState=$(cat {folder}/state) ;;
+"show"*) echo LoadState={load}; echo ActiveState=$(cat {folder}/state) ;;
+"--user restart"*) {restart} ;;
+esac"""
+
+
+@dataclass
+class Stage:
+    host: MadeHost
+    service: MadeService
+    index: MadeIndex
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def repair(self, *more: str, **profile: str) -> tuple[int, str]:
+        hosts = self.host.write_hosts(self.folder / "hosts.toml", self.service.port, **profile)
+        rows = ", ".join(f'{name} = "{version}"' for name, version in PINNED.items())
+        with hosts.open("a") as file:
+            file.write(f'[hosts.{NAME}.torch]\nfamily = "rocm7.1"\nindex = "{self.index.url("rocm")}"\n')
+            file.write(f"packages = {{ {rows} }}\n")
+        self.capsys.readouterr()
+        code = run(["host", "repair", "--host", NAME, "--hosts", str(hosts), *more])
+        return code, self.capsys.readouterr().out
+
+    def systemd(
+        self, *, state: str = "active", load: str = "loaded", restart: str = "echo active > {folder}/state"
+    ) -> None:
+        folder = self.host.sshd.folder
+        (folder / "state").write_text(state)
+        restart = restart.format(folder=folder)
+        self.host.sshd.add_tool("systemctl", SYSTEMCTL.format(folder=folder, load=load, restart=restart))
+        self.host.sshd.give(folder / "state")
+
+    @property
+    def asked_of_systemd(self) -> list[str]:
+        return (self.host.sshd.folder / "asked").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeIndex]:
+    with running_index(tmp_path_factory.mktemp("index")) as index:
+        fill(index)
+        yield index
+
+
+@pytest.fixture
+def stage(account: Account, index: MadeIndex, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
+    """A healthy host whose account has its own configuration of pip."""
+    with running_sshd(account) as sshd:
+        host = MadeHost(sshd)
+        place_pip(host)
+        configuration = account.home / ".config" / "pip" / "pip.conf"
+        configuration.parent.mkdir(parents=True, exist_ok=True)
+        configuration.write_text(f"[global]\nindex-url = {index.url('ordinary')}\n")
+        sshd.give(account.home / ".config")
+        service = MadeService(host.revision, on_work=lambda is_working: host.set_busy(87 if is_working else 2))
+        with serving(service), kept_connection(sshd):
+            stage = Stage(host, service, index, tmp_path, capsys)
+            stage.systemd()
+            yield stage
+
+
+def place_pip(host: MadeHost) -> None:
+    """The one of the tests' environment: pip is plain Python."""
+    (own,) = (REPOSITORY / ".venv" / "lib").glob("python3*/site-packages")
+    for found in (own / "pip", *own.glob("pip-*.dist-info")):
+        shutil.copytree(found, host.site_packages / found.name)
+    host.sshd.give(host.root)
+
+
+def spoil(host: MadeHost) -> None:
+    host.install("torch", "2.10.0+cpu")
+    host.sshd.give(host.root)
+
+
+def test_a_plan_shows_everything_and_changes_nothing(stage: Stage) -> None:
+    spoil(stage.host)
+    code, said = stage.repair()
+    assert code == 1
+    assert "made: torch 2.10.0+cpu was built for the CPU alone [wheel_cpu_only]" in said
+    assert "not as pinned: torch is 2.10.0+cpu, pinned is 2.10.0+rocm7.1" in said
+    assert "1. fetch_torch_set (runs with --apply)" in said
+    assert f"command: PIP_CONFIG_FILE=/dev/null {stage.host.root}/.venv/bin/python -m pip --isolated download" in said
+    assert "command: systemctl --user restart sir-convert-a-lot.service" in said
+    assert f"convert-a-lot host repair --host {NAME} --apply" in said
+    assert not (stage.host.root / ".venv" / ".sir-convert-a-lot").exists()
+    assert stage.repair("--plan")[0] == code
+
+
+def test_apply_mends_restarts_and_ends_with_a_yes(stage: Stage) -> None:
+    spoil(stage.host)
+    code, said = stage.repair("--apply", "--json")
+    told: dict[str, Any] = json.loads(said)
+    assert (code, told["ended"], told["verdict"]["outcome"]) == (0, "done", "ok"), said
+    assert "--user restart sir-convert-a-lot.service" in stage.asked_of_systemd
+    code, said = stage.repair("--apply")
+    assert (code, "Nothing to do: nothing was changed." in said) == (0, True)
+
+
+def test_what_needs_root_is_printed_and_never_run(stage: Stage) -> None:
+    stage.systemd(state="failed")
+    stage.service.health_status = 503
+    refused = made_probe(is_available=False, cause="kernel_driver_missing", rung="driver", reason="x")
+    stage.host.tell_probe(refused)
+    code, said = stage.repair("--apply", unit_is_users=False)  # type: ignore[arg-type]
+    assert code == 1
+    assert "command: modprobe amdgpu\n   root:    needed" in said
+    assert "command: systemctl restart sir-convert-a-lot.service\n   root:    needed" in said
+    assert not any("restart" in asked for asked in stage.asked_of_systemd)
+
+
+def test_packages_are_taken_back_when_a_service_that_ran_does_not_start_with_them(stage: Stage) -> None:
+    spoil(stage.host)
+    stage.systemd(restart="echo failed > {folder}/state")
+    code, said = stage.repair("--apply")
+    assert code == 1
+    assert "Rolled back: the environment is what it was." in said
+    assert "sir-convert-a-lot.service is not active" in said
+    assert [asked for asked in stage.asked_of_systemd if "restart" in asked] == 2 * [
+        "--user restart sir-convert-a-lot.service"
+    ]  # the second with what was put back
+    assert stage.host.site_packages.joinpath("torch-2.10.0+cpu.dist-info").exists()
+
+
+def test_packages_stay_when_a_service_that_did_not_run_still_does_not(stage: Stage) -> None:
+    spoil(stage.host)
+    stage.systemd(state="failed", restart="exit 1")
+    code, said = stage.repair("--apply")
+    assert code == 0  # the made service answers all the same
+    assert "restart_service ended with 1" in said
+    assert stage.host.site_packages.joinpath("torch-2.10.0+rocm7.1.dist-info").exists()
+
+
+def test_plan_and_apply_at_once_is_a_wrong_command(stage: Stage) -> None:
+    assert stage.repair("--plan", "--apply")[0] == 64
+
+
+def test_an_environment_of_another_account_is_left_alone_and_told(stage: Stage) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can make files of another account")
+    spoil(stage.host)
+    for path in (stage.host.root / ".venv", *(stage.host.root / ".venv").rglob("*")):
+        os.chown(path, 0, 0, follow_symlinks=False)
+    code, said = stage.repair("--apply", "--json")
+    assert code == 1
+    assert json.loads(said)["error"]["details"]["reason"] == "storage"
