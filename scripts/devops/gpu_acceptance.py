@@ -27,6 +27,7 @@ from gpu_acceptance_host import (
     Unreadable,
     describe_product,
     describe_python,
+    find_foreign_package,
     open_process_list,
 )
 from gpu_acceptance_judges import judge_probe
@@ -76,6 +77,9 @@ EXPECTATIONS = {
 def main() -> int:
     asked = read_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # services and the filler end with it
+    if (place := find_foreign_package(ROOT)) is not None:
+        print(f"The product is imported from {place}, not from {ROOT / 'src'}.", file=sys.stderr)
+        return COULD_NOT_TELL
     folder = asked.output_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpu-acceptance-") as scratch:

@@ -26,6 +26,16 @@ def describe_python() -> dict[str, Any]:
     return {"python": platform.python_version(), "kernel": platform.release(), "architecture": platform.machine()}
 
 
+def find_foreign_package(repository: Path) -> str | None:
+    """Where the product is imported from, unless it is this checkout: evidence must be of the code that it names."""
+    import sir_convert_a_lot
+
+    places = [Path(place).resolve() for place in sir_convert_a_lot.__path__]
+    if places == [(repository / "src" / "sir_convert_a_lot").resolve()]:
+        return None
+    return ", ".join(str(place) for place in places)
+
+
 def describe_product(repository: Path, revision: str | None) -> dict[str, Any]:
     """Version, git revision, and a hash of the sources, which ties evidence to code also where git is not.
 

@@ -18,6 +18,14 @@ NO_DEVICE = "none"  # of a stage that had nothing to compute
 CPU_BY_NATURE = frozenset({"page_parsing", "assembly"})  # design: the stages that are declared to run on the CPU
 MAY_BE_IDLE = frozenset({"table_structure"})
 MAX_OVERHEAD_PERCENT = 3.0
+SHOWN_OF_ACTIVITY = frozenset(
+    {"source", "process_bytes_peak", "busy_counter", "busy_counter_reason", "unavailable"}
+    | {
+        f"{figure}_{when}"
+        for figure in ("busy_percent", "process_busy_percent", "power_w")
+        for when in ("idle", "peak")
+    }
+)
 
 
 def judge_probe(snapshot: Json) -> Verdict:
@@ -99,7 +107,7 @@ def judge_activity(receipts: Sequence[Json]) -> Verdict:
         if not activity or activity["source"] == "none":
             problems.append("a receipt has no GPU activity")
             continue
-        figures.append({name: value for name, value in activity.items() if name not in {"samples", "baseline"}})
+        figures.append({name: value for name, value in activity.items() if name in SHOWN_OF_ACTIVITY})
         if activity["simulated"]:
             problems.append("GPU activity is simulated")
         if not activity["process_bytes_peak"]:

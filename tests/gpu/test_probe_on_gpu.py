@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, Rung, RungState, RuntimeKind
 from sir_convert_a_lot.infrastructure.gpu_probe_child import known_answers, numerics
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import NEED_BYTES, probe
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import HIDE_EVERY_GPU
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.judgement import ANSWERS_NEEDED
 
 pytestmark = pytest.mark.gpu
@@ -82,6 +87,24 @@ def test_another_gpu_than_the_one_meant_is_not_taken_for_it(snapshot: ProbeSnaps
 
 def test_the_gpu_that_is_meant_is_found_by_its_address(snapshot: ProbeSnapshot) -> None:
     assert probe(wanted_pci_id=snapshot.pci_id, last_rung=Rung.ENUMERATE).rungs[4].state is RungState.PASSED
+
+
+# A process as the service starts it: what of the GPU it sees, without touching more of it than that.
+SEE = """
+import json, torch
+from sir_convert_a_lot.infrastructure.gpu_probe_child.device_facts import describe_device
+count = torch.cuda.device_count()
+print(json.dumps([count, describe_device(torch, 0)["pci_id"] if count else None]))
+"""
+
+
+def test_the_masks_leave_one_process_that_gpu_alone_and_another_none(snapshot: ProbeSnapshot) -> None:
+    running = [
+        subprocess.Popen([sys.executable, "-c", SEE], env=os.environ | masks, stdout=subprocess.PIPE, text=True)
+        for masks in (snapshot.masks, HIDE_EVERY_GPU)
+    ]
+    seen = [json.loads(process.communicate(timeout=60)[0]) for process in running]
+    assert seen == [[1, snapshot.pci_id], [0, None]]
 
 
 def test_a_gpu_too_small_for_the_models_is_refused_at_the_last_rung(snapshot: ProbeSnapshot) -> None:

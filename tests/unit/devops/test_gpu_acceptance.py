@@ -49,6 +49,25 @@ def test_without_an_interpreter_it_could_not_tell_and_says_what_to_do() -> None:
     assert "PYTHON=python3" in done.stderr
 
 
+def test_another_product_than_that_of_the_checkout_gives_no_evidence(tmp_path: Path) -> None:
+    """A package put before it on the path, whatever it would claim."""
+    made = tmp_path / "made" / "sir_convert_a_lot"
+    made.mkdir(parents=True)
+    real = SCRIPT.parents[2] / "src" / "sir_convert_a_lot"
+    (made / "__init__.py").write_text(f"__path__ = [{str(made)!r}, {str(real)!r}]\n", encoding="utf-8")
+    program = SCRIPT.with_name("gpu_acceptance.py")
+    done = subprocess.run(
+        [sys.executable, str(program), "--output-dir", str(tmp_path / "out")],
+        env=os.environ | {"PYTHONPATH": str(made.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "The product is imported from" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_default_corpus_is_five_convertible_pdfs_one_of_them_a_scan() -> None:
     pdfs = find_examples()
     assert len({pdf.read_bytes() for pdf in pdfs}) == 5
