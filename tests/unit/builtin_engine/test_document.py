@@ -114,6 +114,12 @@ def test_names_before_the_abstract_are_no_headings() -> None:
     ]
 
 
+def test_authors_with_marks_of_notes_are_no_headings_in_larger_print_either() -> None:
+    title, abstract = paragraph("A Study of Swifts", size=18), paragraph("Abstract", size=12, bold=True)
+    names = paragraph("Ada Lindqvist^∗ and Tomas Berg^{a,b}", size=12)
+    assert [kind for kind, _ in kinds_of(title, names, abstract)] == ["heading", "paragraph", "heading"]
+
+
 def test_numbers_below_a_heading_are_headings_without_bold() -> None:
     told = kinds_of(
         paragraph("3 Methods", size=14, bold=True), paragraph("3.1. Counting"), paragraph("7.1 litres of water")
@@ -224,6 +230,9 @@ def test_a_new_sentence_or_a_finished_paragraph_is_not_joined() -> None:
         (("infor-", "mation"), "information", "information"),
         (("thirty-", "five"), "", "thirty-five"),
         (("Berkeley-", "Parser"), "", "Berkeley-Parser"),
+        (("the N-", "way function"), "", "the N-way function"),
+        (("baryon-", "like states"), "hadron-like and quark-like", "baryon-like states"),
+        (("child-", "like wonder"), "quark-like", "childlike wonder"),
         (("1990-", "2000"), "", "1990- 2000"),
         (("see https://example.org/", "page here"), "", "see https://example.org/page here"),
     ],

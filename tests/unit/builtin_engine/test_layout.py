@@ -275,6 +275,15 @@ def test_references_begin_at_their_numbers() -> None:
     assert texts_of(*words) == ["[1] A. Author. A title that is long, and ends here.", "[2] B. Author. Another."]
 
 
+def test_an_initial_at_the_start_of_a_hanging_line_begins_no_item() -> None:
+    words = [
+        *write("[Si97] D. Simon, A study of swifts over towns, SIAM", 40, 100),
+        *write("J. on Birds, Vol. 26, 1997.", 60, 112),
+        *write("[Va87a] U. Vasili, Another study of the very same.", 40, 124),
+    ]
+    assert [made.text[:6] for made in paragraphs_of(*words)] == ["[Si97]", "[Va87a"]
+
+
 def test_code_keeps_its_lines_and_indents() -> None:
     mono = Font("Courier", 10, is_monospaced=True)
     words = write("def f():", 50, 100, mono) + write("return 1", 74, 112, mono)

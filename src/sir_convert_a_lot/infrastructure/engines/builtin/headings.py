@@ -38,6 +38,7 @@ SECTION_NAME = re.compile(
 CAPTION = re.compile(
     r"^(?:Figure|Fig\.|Table|Tab\.|Algorithm|Listing|Scheme|Plate|Box)\s*\d+(?:\.\d+)*\s*[.:|–—-]", re.IGNORECASE
 )
+NOTE_MARK = re.compile(r"[^\W\d_]\^(?:[*†‡§¶∗a-z\d]|\{[*†‡§¶∗a-z\d,]{1,5}\})(?:[\s,]|$)")  # behind a name
 # What mathematicians number and set in bold in the middle of a section.
 STATEMENT = re.compile(
     r"^(?:Proof|Theorem|Lemma|Corollary|Proposition|Definition|Remark|Example|Claim|Fact|Conjecture|Exercise)\b"
@@ -72,7 +73,9 @@ def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
     headings = [_is_heading(paragraph, typography) for paragraph in paragraphs]
     first = _first_section(paragraphs, headings)
     for index, paragraph in enumerate(paragraphs):
-        if headings[index] and not _stands_out(paragraph, typography):
+        if headings[index] and index < first and _names_authors(paragraph, typography):
+            headings[index] = False
+        elif headings[index] and not _stands_out(paragraph, typography):
             leads = any(_is_led(after) or headings[index + 1] for after in paragraphs[index + 1 : index + 2])
             headings[index] = leads and index > first
     numbers = {_number(paragraph.text) for paragraph, yes in zip(paragraphs, headings, strict=True) if yes}
@@ -123,6 +126,11 @@ def _stands_out(paragraph: Paragraph, typography: Typography) -> bool:
         or numbering_depth(paragraph.text) > 0
         or bool(SECTION_NAME.match(paragraph.text))
     )
+
+
+def _names_authors(paragraph: Paragraph, typography: Typography) -> bool:
+    """Whether marks of notes stand behind its words, and no title does that is set much larger."""
+    return paragraph.font.size_pt < MUCH_LARGER * typography.body_size and bool(NOTE_MARK.search(paragraph.text))
 
 
 def _is_led(paragraph: Paragraph) -> bool:

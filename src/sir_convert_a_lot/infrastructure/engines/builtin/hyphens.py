@@ -2,12 +2,14 @@
 
 While paragraphs are built a soft hyphen (U+00AD) marks "a line ended here after a hyphen". Whether the hyphen goes is
 decided at the end, by the words of the whole document: "recog-nition" is joined when the document writes "recognition",
-kept when it writes "recog-nition" inside a line; unknown words are joined. Owns that decision and nothing else.
+kept when it writes "recog-nition" inside a line, or its ending after other
+hyphens; unknown words are joined. Owns that decision and nothing else.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,6 +21,7 @@ ADDRESS = re.compile(r"(?:https?://|www\.|doi\.org/)\S*[/.=&?_-]$")  # broken af
 LONGEST_ADDRESS = 300  # characters looked at, so that long paragraphs stay linear
 # Words that follow a hyphen ("rule-based") and end no longer word.
 ENDS = frozenset(("based", "aligned", "driven", "oriented", "dependent", "independent", "specific", "level", "valued"))
+KNOWN_ENDING = 2  # different words that the document hyphenates with this ending: "hadron-like", "quark-like"
 HALF = 4  # letters: shorter halves are syllables of some other word as often as words
 WORD = re.compile(r"[^\W_]+(?:[-\u2010][^\W_]+)*")
 BROKEN = re.compile(rf"([^\W\d_]+(?:[-\u2010][^\W_]+)*){BREAK}([^\W_]+(?:[-\u2010][^\W_]+)*)")
@@ -47,11 +50,16 @@ class Vocabulary:
 
     def __init__(self) -> None:
         self._words: set[str] = set()
+        self._endings: defaultdict[str, set[str]] = defaultdict(set)  # of hyphenated words, each with what came before
 
     def add(self, text: str) -> None:
         """Adds the words of `text`; the halves of a broken one are left out."""
         whole = BROKEN.sub(" ", text)
-        self._words.update(word.lower() for word in WORD.findall(whole))
+        for word in WORD.findall(whole):
+            self._words.add(lower := word.lower())
+            if "-" in lower or "\u2010" in lower:
+                beginning, _, ending = lower.replace("\u2010", "-").rpartition("-")
+                self._endings[ending].add(beginning)
 
     def mend(self, text: str) -> str:
         """`text` with every marked break decided."""
@@ -66,7 +74,11 @@ class Vocabulary:
             return f"{first}-{second}"
         if (first + second).lower() in self._words:
             return first + second
-        is_compound = first.lower() in PREFIXES or (
+        is_compound = (
+            len(first) == 1  # no hyphenation leaves a letter alone: "N-way"
+            or first.lower() in PREFIXES
+            or len(self._endings.get(second.lower(), ())) >= KNOWN_ENDING
+        ) or (
             min(len(first), len(second)) >= HALF
             and (second.lower() in ENDS or {first.lower(), second.lower()} <= self._words)
         )

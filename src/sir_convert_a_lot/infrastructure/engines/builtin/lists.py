@@ -19,7 +19,7 @@ DASHES = "–—-*"  # a list's marker only where it hangs left of its text
 BULLET = re.compile(rf"^([{re.escape(BULLETS)}])\s*(?=\S|$)")
 DASH = re.compile(rf"^([{re.escape(DASHES)}])\s+(?=\S)")
 ORDERED = re.compile(r"^(\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{2,5})[.)])\s+(?=\S)")
-REFERENCE = re.compile(r"^(\[\d{1,4}\])\s*(?=\S)")
+REFERENCE = re.compile(r"^(\[(?:\d{1,4}|[A-Z][A-Za-z+&]{0,11}\d{2,4}[a-z]?)\])\s*(?=\S)")
 
 
 def match_marker(text: str) -> str:
@@ -35,8 +35,13 @@ def is_certain(marker: str) -> bool:
     return marker in BULLETS and marker != ""
 
 
+def is_initial(marker: str) -> bool:
+    """Whether the marker may be a part of a name: "J." of "J. Smith"."""
+    return len(marker) == 2 and marker[0].isupper() and marker[1] == "."
+
+
 def starts_reference(text: str) -> bool:
-    """Whether `text` begins like an entry of a bibliography: "[12]"."""
+    """Whether `text` begins like an entry of a bibliography: "[12]", "[Knu84]"."""
     return bool(REFERENCE.match(text))
 
 

@@ -14,7 +14,13 @@ from statistics import median
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import FORMULA_NUMBER, enclose
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import join_lines
 from sir_convert_a_lot.infrastructure.engines.builtin.lines import main_font, read_line
-from sir_convert_a_lot.infrastructure.engines.builtin.lists import is_alike, is_certain, match_marker, starts_reference
+from sir_convert_a_lot.infrastructure.engines.builtin.lists import (
+    is_alike,
+    is_certain,
+    is_initial,
+    match_marker,
+    starts_reference,
+)
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Box, Font, Line, Paragraph, Region
 
 LOOSE = 1.25  # times the usual distance between lines: more begins a paragraph
@@ -145,6 +151,8 @@ def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: flo
         return hangs and line.line.box.x0 < last.line.box.x0 - INDENT * size
     if is_certain(line.marker):
         return True
+    if is_initial(line.marker) and not (first.marker and last.text.endswith(SENTENCE_END)):
+        return False
     is_like_first = bool(first.marker) and abs(line.line.box.x0 - first.line.box.x0) < 2 * size
     is_set_left = line.line.box.x0 < last.line.box.x0 - INDENT * size
     is_indented = line.line.box.x0 > region.x0 + INDENT * size and line.line.box.x0 > last.line.box.x0 + INDENT * size
