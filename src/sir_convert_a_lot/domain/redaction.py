@@ -86,9 +86,10 @@ class Redactor:
             *((re.compile(re.escape(value)), SECRET) for value in _longest_first(secrets)),
             *((_alone(home), HOME) for home in _longest_first(homes)),
         ]
+        labels = dict.fromkeys(words.users, USER) | dict.fromkeys(words.hosts, HOST)
         self._names = [
-            *((_alone(host, re.IGNORECASE), HOST) for host in _longest_first(_telling(words.hosts))),
-            *((_alone(user), USER) for user in _longest_first(_telling(words.users))),
+            (_alone(name, re.IGNORECASE if labels[name] is HOST else re.RegexFlag.NOFLAG), labels[name])
+            for name in _longest_first(_telling(labels))
         ]
 
     def redact(self, text: str) -> str:

@@ -67,6 +67,11 @@ def test_what_was_redacted_stays_as_it_is(text: str) -> None:
     assert redactor.redact(once) == once
 
 
+def test_a_name_that_begins_with_another_is_replaced_whole() -> None:
+    words = PrivateWords(users=frozenset({"gpu-runner"}), hosts=frozenset({"gpu", "gpu-runner-box"}))
+    assert Redactor(words).redact("gpu-runner on gpu, gpu-runner-box") == "<user> on <host>, <host>"
+
+
 def test_secrets_are_the_values_of_variables_that_are_named_so() -> None:
     environment = {
         "SIR_CONVERT_A_LOT_API_KEY": "a",
