@@ -105,7 +105,10 @@ def read_arguments() -> argparse.Namespace:
         "--tiny-models", action="store_true", help="make small untrained ones; their text means nothing"
     )
     parser.add_argument("--revision", help="of the code, where git cannot tell")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if len({pdf.name for pdf in asked.pdfs}) < len(asked.pdfs):
+        parser.error("two PDFs have one name, and the evidence tells them by it")
+    return asked
 
 
 def tell_own_command(asked: argparse.Namespace) -> str:

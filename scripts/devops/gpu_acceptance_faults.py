@@ -50,7 +50,7 @@ def check_killed_worker(run: Run, service: Service) -> None:
     def convert_again() -> Verdict:
         if before is None:
             return Verdict(Outcome.UNKNOWN, "no worker was killed")
-        conversion = convert_one(run, service, busy, "off")
+        conversion = convert_one(run, service, busy)
         return judge_recovery(before, run.receipts[-1], conversion)
 
     killed = run.check("worker_killed", kill)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,12 @@ class Run:
 
 
 def has_text(pdf: Path) -> bool:
-    with pypdfium2.PdfDocument(pdf) as document:
-        return any(page.get_textpage().count_chars() for page in document)
+    """Whether any page carries text. Not so where it cannot be opened: its conversion tells that."""
+    try:
+        with pypdfium2.PdfDocument(pdf) as document:
+            return any(page.get_textpage().count_chars() for page in document)
+    except (pypdfium2.PdfiumError, OSError):
+        return False
 
 
 def join_pages(pdfs: list[Path], pages: int, target: Path) -> Path:
@@ -104,8 +109,9 @@ def check_ready(run: Run, service: Service) -> bool:
     return run.check("ready", look).outcome is Outcome.OK
 
 
-def convert_one(run: Run, service: Service, pdf: Path, ocr_mode: str) -> Verdict:
+def convert_one(run: Run, service: Service, pdf: Path) -> Verdict:
     """Convert it under `gpu_required`; the receipt is kept whole beside the evidence."""
+    ocr_mode = run.ocr_mode(pdf)
     began = time.monotonic()
     result = service.convert(pdf, ocr_mode=ocr_mode)
     took_s = round(time.monotonic() - began, 3)
@@ -135,7 +141,7 @@ def convert_one(run: Run, service: Service, pdf: Path, ocr_mode: str) -> Verdict
 
 def convert_all(run: Run, service: Service) -> None:
     for pdf in run.pdfs:
-        run.check(f"conversion:{pdf.name}", lambda pdf=pdf: convert_one(run, service, pdf, run.ocr_mode(pdf)))
+        run.check(f"conversion:{pdf.name}", partial(convert_one, run, service, pdf))
 
 
 def check_activity(run: Run) -> None:

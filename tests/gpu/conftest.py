@@ -6,7 +6,6 @@ Run them alone: `python -m pytest tests/gpu -m gpu`. Nothing stands in for anyth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(artifacts: Path, snapshot: ProbeSnapshot) -> Iterator[DoclingEngine]:
+def engine(artifacts: Path, snapshot: ProbeSnapshot) -> DoclingEngine:
     from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
 
     return DoclingEngine(artifacts_path=artifacts)

@@ -74,6 +74,17 @@ def test_the_default_corpus_is_five_convertible_pdfs_one_of_them_a_scan() -> Non
     assert [pdf.stem for pdf in pdfs if not has_text(pdf)] == ["scanned"]
 
 
+def test_a_pdf_that_cannot_be_opened_has_no_text_to_speak_of(examples: Path, tmp_path: Path) -> None:
+    assert not has_text(examples / "damaged.pdf")
+    assert not has_text(tmp_path / "absent.pdf")
+
+
+def test_two_pdfs_of_one_name_are_refused(tmp_path: Path) -> None:
+    done = run("a/x.pdf", "b/x.pdf", "--output-dir", str(tmp_path / "out"), PYTHON=sys.executable)
+    assert (done.returncode, (tmp_path / "out").exists()) == (2, False)
+    assert "two PDFs have one name" in done.stderr
+
+
 def test_pages_are_joined_over_and_over_to_the_number_asked_for(tmp_path: Path, examples: Path) -> None:
     joined = join_pages([examples / "digital.pdf", examples / "tagged.pdf"], 11, tmp_path / "joined.pdf")
     with pypdfium2.PdfDocument(joined) as document:
