@@ -109,6 +109,23 @@ def running_sshd(account: Account, path: str = "{tools}:/usr/bin:/bin") -> Itera
         shutil.rmtree(folder)
 
 
+@contextmanager
+def kept_connection(sshd: Sshd) -> Iterator[None]:
+    """The user keeps a connection to the host open, which each command then shares: no new handshake."""
+    control = sshd.folder / "control"
+    with sshd.ssh_config.open("a") as config:
+        config.write(f"  ControlPath {control}\n")
+    master = subprocess.Popen(["ssh", "-F", str(sshd.ssh_config), "-M", "-N", ALIAS], stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while not control.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield
+    finally:
+        master.terminate()
+        master.wait(10)
+
+
 def make_keys(folder: Path) -> None:
     for name in ("host_key", "other_host_key", "user_key", "stranger_key"):
         make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]

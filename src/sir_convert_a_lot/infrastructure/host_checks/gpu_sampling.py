@@ -43,9 +43,9 @@ def sample_once(host: Host, kind: RuntimeKind) -> tuple[GpuSeries, bytes]:
     return read_series(outcome), outcome.stdout
 
 
-def sample_rest(host: Host, kind: RuntimeKind) -> tuple[GpuSeries, bytes]:
+def sample_rest(host: Host, kind: RuntimeKind, rest_s: float = REST_S) -> tuple[GpuSeries, bytes]:
     """The GPUs while nothing is asked of them, and what the sampler printed."""
-    outcome = host.run(_command(kind, REST_S, REST_S + SLACK_S))
+    outcome = host.run(_command(kind, rest_s, rest_s + SLACK_S))
     return read_series(outcome), outcome.stdout
 
 

@@ -61,28 +61,37 @@ true
 
 
 class GpuToolsCheck:
+    """`limit_s`: how long one tool may take."""
+
     name = "gpu_tools"
     needs = ("project",)
+
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
+        self._limit_s = limit_s
 
     def look(self, site: CheckSite) -> CheckReport:
         kind = site.profile.runtime_kind
         wanted = [tool for tool in TOOLS if kind in {None, tool.kind}]
-        ran = {tool: run_tool(site.host, tool) for tool in TOOLS}
+        ran: dict[Tool, CommandOutcome] = {}
+        for tool in wanted:
+            ran[tool] = run_tool(site.host, tool, self._limit_s)
+            if list_gpus(tool, ran[tool]):
+                break
         raw = {f"{tool.name}.txt": outcome.stdout + outcome.stderr for tool, outcome in ran.items()}
-        finding = self._judge(wanted, ran, kind)
+        finding = self._judge(ran, kind)
         if finding.code == MISSING_CODE and kind is None and not has_gpu(site.host):
             cause = Cause.NO_GPU_HARDWARE.value  # nobody needs a tool for what is not there
             finding = failed(self.name, cause, "there is no GPU here", finding.evidence, *remedies_of_cause(cause))
         return CheckReport((finding,), raw)
 
-    def _judge(self, wanted: list[Tool], ran: dict[Tool, CommandOutcome], kind: RuntimeKind | None) -> Finding:
-        evidence = [outcome.line for outcome in ran.values() if outcome.ending is not Ending.NOT_FOUND]
-        there = {tool: ran[tool] for tool in wanted if ran[tool].ending is not Ending.NOT_FOUND}
+    def _judge(self, ran: dict[Tool, CommandOutcome], kind: RuntimeKind | None) -> Finding:
+        there = {tool: outcome for tool, outcome in ran.items() if outcome.ending is not Ending.NOT_FOUND}
+        evidence = [outcome.line for outcome in there.values()]
         for tool, outcome in there.items():
-            if outcome.succeeded and (gpus := list_gpus(tool, outcome.text)):
+            if gpus := list_gpus(tool, outcome):
                 return passed(self.name, f"{tool.name} sees {len(gpus)} GPU(s): {'; '.join(gpus)}", evidence)
         if not there:
-            names = " or ".join(tool.name for tool in wanted)
+            names = " or ".join(tool.name for tool in ran)
             remedies = [INSTALL[kind]] if kind in INSTALL else list(INSTALL.values())
             return failed(self.name, MISSING_CODE, f"there is no {names}", evidence, *remedies)
         for outcome in there.values():
@@ -103,15 +112,16 @@ def has_gpu(host: Host) -> bool:
     return not outcome.succeeded or bool(outcome.text.strip())
 
 
-def run_tool(host: Host, tool: Tool) -> CommandOutcome:
-    outcome = host.run(HostCommand([tool.name, *tool.arguments], timeout_s=LIMIT_S))
+def run_tool(host: Host, tool: Tool, limit_s: float) -> CommandOutcome:
+    outcome = host.run(HostCommand([tool.name, *tool.arguments], timeout_s=limit_s))
     if outcome.ending is Ending.NOT_FOUND and tool.kind is RuntimeKind.ROCM:
-        outcome = host.run(HostCommand([f"{ELSEWHERE}/{tool.name}", *tool.arguments], timeout_s=LIMIT_S))
+        outcome = host.run(HostCommand([f"{ELSEWHERE}/{tool.name}", *tool.arguments], timeout_s=limit_s))
     return outcome
 
 
-def list_gpus(tool: Tool, printed: str) -> list[str]:
-    """One line a GPU, as the tool calls it; empty where it lists none, or something that is no list."""
+def list_gpus(tool: Tool, outcome: CommandOutcome) -> list[str]:
+    """One line a GPU, as the tool calls it; empty where it fails, lists none, or lists something else."""
+    printed = outcome.text if outcome.succeeded else ""
     if tool.name == "nvidia-smi":
         return [line.strip() for line in printed.splitlines() if line.count(",") >= 2]
     if tool.name == "rocm-smi":

@@ -24,7 +24,7 @@ from sir_convert_a_lot.domain.host_findings import Finding
 from sir_convert_a_lot.domain.receipt import Grade
 from sir_convert_a_lot.infrastructure.host_checks.busy_counter import judge_activity
 from sir_convert_a_lot.infrastructure.host_checks.findings import failed, passed, remedies_of_cause, unknown
-from sir_convert_a_lot.infrastructure.host_checks.gpu_sampling import find_kind, sample_rest, sample_while
+from sir_convert_a_lot.infrastructure.host_checks.gpu_sampling import REST_S, find_kind, sample_rest, sample_while
 from sir_convert_a_lot.infrastructure.host_checks.service import open_service
 
 # The first conversion loads the models, and the first convolutions of a new shape may be compiled for minutes.
@@ -38,8 +38,13 @@ READ_SERVICE_LOG = Remedy("Read the service's log of this job", "journalctl --us
 
 
 class LiveConversionCheck:
+    """`rest_s`: how long the GPU is watched at rest before."""
+
     name = "live_conversion"
     needs = ("gpu_probe", "torch_builds", "service")
+
+    def __init__(self, rest_s: float = REST_S) -> None:
+        self._rest_s = rest_s
 
     def look(self, site: CheckSite) -> CheckReport:
         with _find_pdf(site) as pdf:
@@ -51,7 +56,7 @@ class LiveConversionCheck:
 
     def _convert(self, site: CheckSite, pdf: Path) -> CheckReport:
         kind = find_kind(site)
-        idle, idle_raw = sample_rest(site.host, kind)
+        idle, idle_raw = sample_rest(site.host, kind, self._rest_s)
         with open_service(site) as service:
             try:
                 result, working, working_raw = sample_while(

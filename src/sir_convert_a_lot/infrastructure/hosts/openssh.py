@@ -93,7 +93,8 @@ class OpenSshHost(LaunchedHost):
     def forward(self, port: int) -> Iterator[int]:
         own = _find_free_port()
         with tempfile.NamedTemporaryFile("r", prefix="ssh-", suffix=".log") as log:
-            way = self._ssh(log.name, "-N", "-L", f"127.0.0.1:{own}:127.0.0.1:{port}")
+            # Not through a master that the user keeps: the port would stay open there after us.
+            way = self._ssh(log.name, "-o", "ControlPath=none", "-N", "-L", f"127.0.0.1:{own}:127.0.0.1:{port}")
             tunnel = self._start(way)
             try:
                 self._wait_until_open(tunnel, own, Path(log.name))
