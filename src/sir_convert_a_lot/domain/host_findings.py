@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from sir_convert_a_lot.domain.errors import ExitCode
-from sir_convert_a_lot.domain.gpu_causes import Remedy
+from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
 
 SCHEMA_VERSION = "1"
 OK_CODE = "ok"
 NOT_REACHED_CODE = "not_reached"
+RUNBOOK = "docs/runbooks/runbook-hemma-devops-and-gpu.md"
 
 
 class Outcome(StrEnum):
@@ -41,6 +42,13 @@ class Finding:
     remedies: tuple[Remedy, ...] = ()
     was_reached: bool = True
 
+    @property
+    def runbook(self) -> str | None:
+        """Where the runbooks speak of it; None where there is nothing to say, or another finding says it."""
+        if self.code in {OK_CODE, NOT_REACHED_CODE}:
+            return None
+        return Cause(self.code).runbook if self.code in set(Cause) else f"{RUNBOOK}#{self.code}"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "check": self.check,
@@ -49,6 +57,7 @@ class Finding:
             "reached": self.was_reached,
             "summary": self.summary,
             "evidence": list(self.evidence),
+            "runbook": self.runbook,
             "remedies": [
                 {
                     "text": remedy.text,

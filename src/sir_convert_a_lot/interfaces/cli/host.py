@@ -101,6 +101,7 @@ def _conclude(verdict: Verdict, evidence: Path | None) -> None:
             answer(f"  evidence: {line}")
         for remedy in explanation.remedies:
             answer(f"  remedy:   {remedy.sentence}")
+        answer(f"  runbook:  {explanation.runbook}")
     if evidence is not None:
         say(f"Evidence: {evidence / 'report.md'}")
 

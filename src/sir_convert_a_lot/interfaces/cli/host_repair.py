@@ -151,6 +151,7 @@ def _show_verdict(verification: Verification) -> None:
         answer(f"{verdict.host} is fit to convert on its GPU.")
     else:
         answer(f"{verdict.host}: {explanation.summary} [{explanation.code}]")
+        answer(f"  runbook:  {explanation.runbook}")
 
 
 def _tell(proposal: Proposal, verification: Verification) -> dict[str, Any]:
