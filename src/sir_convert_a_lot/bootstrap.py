@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sir_convert_a_lot.domain.job import ResultMetadata
     from sir_convert_a_lot.domain.job_spec import JobSpec
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
+    from sir_convert_a_lot.infrastructure.head_start import HeadStart
     from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
     from sir_convert_a_lot.infrastructure.job_files import StoredFiles
     from sir_convert_a_lot.infrastructure.job_ledger import SqlLedger
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 # What a worker process runs for each job, named because a function cannot cross the border as an object.
 WORK = "sir_convert_a_lot.worker:convert_in_worker"
+LOAD_AHEAD = "sir_convert_a_lot.worker:load_ahead"  # what it runs before there is a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
             frozenset(installed_engines()),
             _find_models(settings),
         )
-        looking = asyncio.create_task(_tell_missing_models(parts))
-        stack.push_async_callback(_end, looking)
+        for ahead in (_tell_missing_models(parts), _head_start(parts).look()):
+            stack.push_async_callback(_end, asyncio.create_task(ahead))
         engine = await stack.enter_async_context(_run_engine(parts, work))
         sweeper = asyncio.create_task(_sweep_for_ever(parts, engine), name="sweeper")
         stack.push_async_callback(_end, sweeper)
@@ -264,6 +266,13 @@ class _Parts:
     models: ModelFiles
 
 
+def _head_start(parts: _Parts) -> HeadStart:
+    from sir_convert_a_lot.infrastructure.head_start import HeadStart
+
+    arguments = _read_engine_arguments(parts.settings)["docling"]
+    return HeadStart(parts.probe, parts.rules, parts.installed, parts.models, LOAD_AHEAD, arguments)
+
+
 @asynccontextmanager
 async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
     from sir_convert_a_lot.application.recheck import recheck
@@ -289,7 +298,7 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
     )
     keeps = timedelta(seconds=settings.artifact_retention_s)
     engine = DbosJobEngine(files=parts.files, execution=execution, changes=changes, keeps=keeps)
-    warming = asyncio.create_task(_warm_up(pool))
+    warming = asyncio.create_task(_head_start(parts).warm_up(pool))
     try:
         async with runtime.running(settings.storage_root, execution):
             try:
@@ -373,15 +382,6 @@ async def _tell_missing_models(parts: _Parts) -> None:
         await parts.models.require("docling", device, Conversion())
     except ModelWeightsMissing as error:
         logger.warning("requests for docling are refused: %s", error.message)
-
-
-async def _warm_up(pool: WorkerPool) -> None:
-    from sir_convert_a_lot.domain.errors import WorkerCrashed
-
-    try:
-        await pool.warm_up()
-    except WorkerCrashed as error:
-        logger.warning("no worker could be started ahead of the first job: %s %s", error.message, error.details)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document
-from sir_convert_a_lot.domain.engine import Engine
+from sir_convert_a_lot.domain.engine import Engine, EngineOptions
+from sir_convert_a_lot.domain.errors import InternalError
 from sir_convert_a_lot.domain.job import JobStage, ResultMetadata
 from sir_convert_a_lot.domain.job_spec import JobSpec
 from sir_convert_a_lot.infrastructure.engines.installed import load_engine
@@ -57,6 +58,21 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
     metadata = _write_artifacts(conversion, staging / "artifacts")
     logger.info("converted, %d bytes", metadata.size_bytes)
     return asdict(metadata)
+
+
+def load_ahead(order: dict[str, Any]) -> None:
+    """Load Docling's pipeline for the default options, so that the first job does not wait for it.
+
+    `order` names the device as that of a job does. Raises what `DoclingEngine.load` raises, and chooses nothing: a job
+    that comes later is decided anew.
+    """
+    from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
+
+    _check_sight(order)
+    engine = keep_engine("docling", order["engine_arguments"])
+    if not isinstance(engine, DoclingEngine):
+        raise InternalError(f"the engine docling is a {type(engine).__name__}")
+    engine.load(EngineOptions(device=order["device"]))
 
 
 def _check_sight(order: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from sir_convert_a_lot import worker
 from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, ReportProgress
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import check_device, telling_failures_of
+from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS
 
 TEXT = "# Converted\n\n" + "word " * 60 + "\n"
@@ -56,7 +57,29 @@ def tell(order: dict[str, Any], staging: Path, report: Callable[[str, int, int],
     from sir_convert_a_lot.infrastructure.gpu_probe_child.device_facts import describe_device
 
     seen = [describe_device(torch, index)["pci_id"] for index in range(torch.cuda.device_count())]
-    return {"pid": os.getpid(), "sees": seen, "masks": {name: os.environ.get(name) for name in MASKS}}
+    masks = {name: os.environ.get(name) for name in MASKS}
+    return {"pid": os.getpid(), "sees": seen, "masks": masks, "has_loaded": has_loaded}
+
+
+has_loaded: list[str] = []
+
+
+def load(order: dict[str, Any]) -> None:
+    """What a worker does ahead of a job; `fails` among the engine's arguments: a kernel faults."""
+    import torch
+
+    with telling_failures_of(order["device"]):
+        torch.ones(1, device=torch.device(order["device"]))
+        if order["engine_arguments"].get("fails"):
+            raise torch.AcceleratorError("an illegal memory access")
+    has_loaded.append(order["device"])
+
+
+def tell_loaded(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """What this process is, and which pipelines it has loaded."""
+    engine = worker._loaded.get("docling")
+    choices = engine._pipelines if isinstance(engine, DoclingEngine) else {}
+    return {"pid": os.getpid(), "loaded": [[choice.device, choice.table_mode, choice.ocr] for choice in choices]}
 
 
 def convert(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:

@@ -249,3 +249,68 @@ def test_a_quick_look_is_never_done_ahead() -> None:
     before = threading.active_count()
     assert cached.current_blocking() is first
     assert threading.active_count() == before
+
+
+def test_a_look_that_hangs_holds_up_neither_who_gives_up_waiting_nor_the_end_of_the_loop(gate: Gate) -> None:
+    cached = CachedProbe(gate)
+
+    async def stop_while_it_looks() -> None:
+        asking = [asyncio.create_task(cached.current()) for _ in range(3)]
+        await asyncio.to_thread(gate.started.acquire)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+        assert all(task.cancelled() for task in asking)
+
+    began = time.monotonic()
+    asyncio.run(stop_while_it_looks())  # it would wait for threads of its executor
+    assert time.monotonic() - began < 5
+    gate.open.set()
+    assert cached.current_blocking().probe_id  # the look itself was not lost
+    assert gate.calls == 1
+
+
+def test_one_who_gives_up_waiting_takes_no_answer_from_the_others(gate: Gate) -> None:
+    cached = CachedProbe(gate)
+
+    async def ask() -> ProbeSnapshot:
+        first, second = (asyncio.create_task(cached.current()) for _ in range(2))
+        await asyncio.to_thread(gate.started.acquire)
+        first.cancel()
+        gate.open.set()
+        return await second
+
+    assert asyncio.run(asyncio.wait_for(ask(), 10)).probe_id
+    assert gate.calls == 1
+
+
+def test_one_who_asks_in_a_loop_after_an_invalidation_gets_no_look_from_before(gate: Gate) -> None:
+    cached = CachedProbe(gate)
+
+    async def ask() -> None:
+        before = asyncio.create_task(cached.current())
+        await asyncio.to_thread(gate.started.acquire)
+        cached.invalidate()
+        after = asyncio.create_task(cached.current())
+        gate.open.set()
+        await asyncio.gather(before, after)
+
+    asyncio.run(asyncio.wait_for(ask(), 10))
+    assert gate.calls == 2
+
+
+def test_a_probe_that_raises_is_told_to_those_who_wait_in_a_loop_and_not_kept() -> None:
+    breaks = iter([True, False])
+
+    def take() -> ProbeSnapshot:
+        if next(breaks):
+            raise RuntimeError("broken")
+        return probe()
+
+    async def ask() -> None:
+        cached = CachedProbe(take)
+        with pytest.raises(RuntimeError, match="broken"):
+            await cached.current()
+        assert (await cached.current()).probe_id
+
+    asyncio.run(ask())

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
@@ -66,11 +67,12 @@ class CachedProbe:
         self._clock = clock
         self._read_watched = read_watched
         self._one_at_a_time = threading.Lock()
-        self._state = threading.Lock()  # guards the four below; held for moments only
+        self._state = threading.Lock()  # guards the five below; held for moments only
         self._kept: _Kept | None = None
         self._last_passed: ProbeSnapshot | None = None
         self._generation = 0
         self._is_ahead = False  # a look in the background is under way
+        self._asking: Future[ProbeSnapshot] | None = None  # what those who wait in an event loop wait for
 
     def peek(self) -> ProbeSnapshot | None:
         """The kept snapshot while it holds, else None. Never waits."""
@@ -96,16 +98,48 @@ class CachedProbe:
             return snapshot
 
     async def current(self) -> ProbeSnapshot:
-        """As `current_blocking`, without blocking the event loop: the probe runs in a thread."""
-        if (kept := self.peek()) is None:
-            return await asyncio.to_thread(self.current_blocking)
-        self._look_ahead()
-        return kept
+        """As `current_blocking`, without blocking the event loop.
+
+        Cancelled, it ends at once, and the look goes on in a thread that holds up neither a loop nor the end of the
+        process: a look may take minutes where a GPU hangs.
+        """
+        if (kept := self.peek()) is not None:
+            self._look_ahead()
+            return kept
+        return await asyncio.wrap_future(self._ask())
+
+    def _ask(self) -> Future[ProbeSnapshot]:
+        """What one thread finds out for all who wait. Cancelling what is running changes nothing."""
+        with self._state:
+            if self._asking is not None:
+                return self._asking
+            asking: Future[ProbeSnapshot] = Future()
+            self._asking = asking
+            asking.set_running_or_notify_cancel()
+        threading.Thread(target=self._answer, args=(asking,), name="gpu-probe", daemon=True).start()
+        return asking
+
+    def _answer(self, asking: Future[ProbeSnapshot]) -> None:
+        try:
+            snapshot = self.current_blocking()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            self._close(asking)
+            asking.set_exception(error)
+        else:
+            self._close(asking)
+            asking.set_result(snapshot)
+
+    def _close(self, asking: Future[ProbeSnapshot]) -> None:
+        """Nobody joins an answer that is known: it may be old by the time that they ask."""
+        with self._state:
+            if self._asking is asking:
+                self._asking = None
 
     def invalidate(self) -> None:
         """Forget the snapshot: a worker died, or the GPU faulted. Never waits."""
         with self._state:
             self._kept = None
+            self._asking = None
             self._generation += 1
 
     async def explain(self, fault: WorkerFault) -> tuple[Cause, ProbeSnapshot]:

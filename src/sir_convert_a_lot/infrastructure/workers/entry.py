@@ -29,8 +29,6 @@ logger = logging.getLogger("sir_convert_a_lot.worker")
 
 GPU_FAULT = "gpu_fault"  # beside a failure: how work on the GPU ended in this process
 
-Work = Callable[[dict[str, Any], Path, Callable[[str, int, int], None]], dict[str, Any]]
-
 
 def begin_process(parent_pid: int, environ: dict[str, str]) -> None:
     """First thing in the process, before anything that reads `environ` is imported."""
@@ -59,7 +57,20 @@ def run_job(work: str, order: dict[str, Any], staging: str) -> dict[str, Any]:
     folder = Path(staging)
     log = _open_log(folder / "logs" / "run.log", str(order.get("correlation_id", "")))
     try:
-        return {"ok": True, "result": _find(work)(order, folder, lambda *now: write_progress(folder, *now))}
+        return _outcome_of(lambda: _find(work)(order, folder, lambda *now: write_progress(folder, *now)))
+    finally:
+        logging.getLogger().removeHandler(log)
+        log.close()
+
+
+def load_ahead(load: str, order: dict[str, Any]) -> dict[str, Any]:
+    """Have this process load what jobs like `order` need. Answers as `run_job`; never raises."""
+    return _outcome_of(lambda: _find(load)(order))
+
+
+def _outcome_of(work: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"ok": True, "result": work()}
     except SirConvertError as error:
         logger.warning("failed: %s: %s", error.code, error.message)
         return {"ok": False, "failure": describe_failure(error), **_tell_fault(error)}
@@ -69,9 +80,6 @@ def run_job(work: str, order: dict[str, Any], staging: str) -> dict[str, Any]:
     except Exception as error:
         logger.exception("unexpected error")
         return {"ok": False, "failure": describe_failure(_judge(error))}
-    finally:
-        logging.getLogger().removeHandler(log)
-        log.close()
 
 
 def describe_failure(error: SirConvertError) -> dict[str, Any]:
@@ -95,9 +103,9 @@ def _judge(error: Exception) -> SirConvertError:
     return InternalError(f"the conversion failed unexpectedly: {type(error).__name__}")
 
 
-def _find(work: str) -> Work:
+def _find(work: str) -> Callable[..., Any]:
     module, _, name = work.partition(":")
-    return cast("Work", getattr(importlib.import_module(module), name))
+    return cast("Callable[..., Any]", getattr(importlib.import_module(module), name))
 
 
 def _open_log(path: Path, correlation_id: str) -> logging.Handler:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, WorkerCrashed
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import HIDE_EVERY_GPU
-from sir_convert_a_lot.infrastructure.workers.entry import begin_process, run_job, start_up
+from sir_convert_a_lot.infrastructure.workers.entry import begin_process, load_ahead, run_job, start_up
 from sir_convert_a_lot.infrastructure.workers.exit_status import describe_exit
 from sir_convert_a_lot.infrastructure.workers.process_group import kill_group
 
@@ -119,10 +119,17 @@ class Lane:
 
     def begin(self, order: dict[str, Any], staging: str) -> asyncio.Future[dict[str, Any]]:
         """Start a job on the started process."""
+        self._jobs_done += 1
+        return self._schedule(run_job, (self._work, order, staging))
+
+    def begin_loading(self, load: str, order: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
+        """Have the started process load what jobs like `order` need; `load` names what does, as `module:function`."""
+        return self._schedule(load_ahead, (load, order))
+
+    def _schedule(self, work: Callable[..., dict[str, Any]], given: tuple[Any, ...]) -> asyncio.Future[dict[str, Any]]:
         if self._pool is None:
             raise WorkerCrashed("the worker process ended before its job began", details={"reason": "start_failed"})
-        self._jobs_done += 1
-        future: Future[dict[str, Any]] = self._pool.schedule(run_job, (self._work, order, staging))
+        future: Future[dict[str, Any]] = self._pool.schedule(work, given)
         return asyncio.wrap_future(future)
 
     async def collect(self, running: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:

@@ -14,13 +14,16 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sir_convert_a_lot.domain.errors import DocumentTimeout, WorkerOutOfMemory
+from sir_convert_a_lot.domain.errors import DocumentTimeout, WorkerCrashed, WorkerOutOfMemory
 from sir_convert_a_lot.infrastructure.workers.lane import CPU_ALONE, Lane, sight_for
 from sir_convert_a_lot.infrastructure.workers.process_group import read_resident_bytes
 from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone, read_progress
 
 # How often memory and progress are looked at. At 0.1 s a worker that touches 2 GB/s overshoots its limit by 200 MB.
 LOOK_EVERY_S = 0.1
+
+# Models from a cold disk, and their first kernels, which MIOpen may compile for minutes: as long as the probe gives it.
+LOAD_LIMIT_S = 300.0
 
 
 class WorkerPool:
@@ -43,6 +46,25 @@ class WorkerPool:
         """Start one process for the CPU, so that the first job finds it ready. The others start when needed."""
         async with self._lane(CPU_ALONE.device) as lane:
             await lane.start()
+
+    async def load_ahead(self, load: str, order: dict[str, Any]) -> dict[str, Any]:
+        """Have one process load what jobs like `order` need, so that the first of them finds it. `load` names what
+        does, as `module:function`. Answers as `Slot.run`; raises `WorkerCrashed`. Meanwhile no job has that worker.
+        """
+        async with self._lane(order["pci_id"] or CPU_ALONE.device) as lane:
+            await lane.start(sight_for(order))
+            running = lane.begin_loading(load, order)
+            try:
+                await asyncio.wait({running}, timeout=LOAD_LIMIT_S)
+                if not running.done():
+                    raise WorkerCrashed(
+                        f"the engine was not loaded within {LOAD_LIMIT_S:g} s", details={"reason": "load_timeout"}
+                    )
+                return await lane.collect(running)
+            finally:
+                if not running.done():
+                    running.cancel()
+                    lane.end()
 
     @asynccontextmanager
     async def slot(self, device: str = CPU_ALONE.device) -> AsyncIterator[Slot]:
