@@ -10,6 +10,7 @@ PARTS="
 curl curl
 openssh-server /usr/sbin/sshd
 shellcheck shellcheck
+systemd systemd-analyze
 "
 
 missing=""

@@ -52,8 +52,8 @@ def find_expectation(prefix: Path, environ: Mapping[str, str]) -> TorchSet | Non
 def expect(prefix: Path, kind: RuntimeKind, pyproject: Path) -> None:
     """Write down that the environment is to hold what this project pins for `kind`. Raises `HostProfileMissing`."""
     goal = _read_pins(kind, pyproject)
-    (prefix / STATE).mkdir(mode=0o700, exist_ok=True)
-    write_whole(prefix / STATE / EXPECTED, json.dumps(goal.to_json(), indent=1, sort_keys=True))
+    (prefix / STATE).mkdir(mode=0o755, exist_ok=True)
+    write_whole(prefix / STATE / EXPECTED, json.dumps(goal.to_json(), indent=1, sort_keys=True), mode=0o644)
 
 
 def _environment_of(profile: HostProfile) -> Path:

@@ -62,7 +62,7 @@ class Place:
     @contextmanager
     def locked(self) -> Iterator[int]:
         """Held by this process and by the step it runs, so that no second repair begins while either lives."""
-        self.state.mkdir(mode=0o700, exist_ok=True)
+        self.state.mkdir(mode=0o755, exist_ok=True)  # a service of another account reads there what is expected
         lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             deadline = time.monotonic() + LOCK_WAIT_S
@@ -86,7 +86,7 @@ class Place:
         return journal
 
     def write_journal(self, journal: Order) -> None:
-        write_whole(self.journal, json.dumps(journal, indent=1))
+        write_whole(self.journal, json.dumps(journal, indent=1), mode=0o600)
 
     def own_journal(self, order: Order) -> Order:
         """The journal, if it is still this repair's: whoever took it over has the say."""
@@ -106,9 +106,10 @@ def find_library(environment: Path) -> str:
     return f"python{found.group(1)}" if found else "python"
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, mode: int) -> None:
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -195,7 +196,7 @@ def run_step(order: Order, place: Place) -> Order:
         place.write_journal(journal)
         action = step["action"]
         log = place.state / "steps" / f"{order['index']:02}-{action['name']}.log"
-        log.parent.mkdir(exist_ok=True)
+        log.parent.mkdir(mode=0o700, exist_ok=True)
         with log.open("wb") as sink:
             done = subprocess.run(
                 action["argv"], env=surroundings(action["environment"]),
@@ -238,7 +239,7 @@ def expect(order: Order, place: Place) -> Order:
     with place.locked():
         is_new = not path.exists() or path.read_text("utf-8") != text
         if is_new:
-            write_whole(path, text)
+            write_whole(path, text, mode=0o644)
     return {"is_new": is_new}
 
 
