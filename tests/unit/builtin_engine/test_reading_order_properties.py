@@ -50,7 +50,7 @@ def write(seed: int) -> list[str]:
     source = random.Random(seed)  # words drawn one by one would shrink to pages of one word, which no one writes
     return [
         f"{source.choice(FIRST)} {' '.join(source.choices(WORDS, k=source.randint(12, 90)))} night."
-        for _ in range(source.randint(2, 9))
+        for _ in range(source.randint(4, 24))
     ]
 
 
