@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CLI_REFERENCE = ROOT / "docs" / "converters" / "sir_convert_a_lot.md"
 API_REFERENCE = ROOT / "docs" / "converters" / "pdf_to_md_service_api_v1.md"
 
-# Documents whose blocks are run. Runbooks and decisions speak of other machines and other days.
-EXECUTED = ("README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/converters/*.md")
+# Documents whose blocks are run. Decisions speak of other days.
+EXECUTED = ("README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/converters/*.md", "docs/runbooks/*.md")
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # FastAPI's own words for a refused request, which this API replaces with its error envelope.
