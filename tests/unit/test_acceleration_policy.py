@@ -385,3 +385,18 @@ def test_an_unready_service_names_the_rule_that_asks_for_the_gpu(rules: ServerRu
     assert words in refusal.message
     assert refusal.details["cause"] == "no_gpu_hardware"
     assert ("promise" in refusal.message) is (rules.promised_device == "gpu")
+
+
+def test_a_service_that_is_not_ready_names_no_backend_since_nobody_asked_for_one() -> None:
+    for rules in (ServerRules(cpu_is_locked=True), ServerRules(promised_device="gpu")):
+        details = refuse_readiness(UNPROVEN["failed_hardware"], rules).details
+        assert details["backend"] is None
+        assert set(details) == FIXED_KEYS | NEW_KEYS
+
+
+def test_no_refusal_speaks_of_a_server_since_it_is_met_without_one_too() -> None:
+    """`/readyz` is left out: only a service has it."""
+    errors = {id(decision.error): decision.error for _, decision in table() if isinstance(decision, Refuse)}
+    told = {str([error.message, error.details]) for error in errors.values()}
+    assert told
+    assert not [text for text in told if "this server" in text or "this service" in text]

@@ -30,19 +30,14 @@ from sir_convert_a_lot.application.ports import (
     PdfInspector,
 )
 from sir_convert_a_lot.domain.acceleration_policy import ServerRules, check_conflict
-from sir_convert_a_lot.domain.errors import IdempotencyKeyReused, PdfUnreadable, RateLimited, ServiceUnavailable
+from sir_convert_a_lot.domain.errors import IdempotencyKeyReused, RateLimited, ServiceUnavailable
 from sir_convert_a_lot.domain.job import JobRecord
 from sir_convert_a_lot.domain.job_spec import JobSpec, request_fingerprint
+from sir_convert_a_lot.domain.pdf_problems import PdfProblem, refuse_pdf
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PROBLEMS = {
-    "damaged": "the PDF is damaged and cannot be opened",
-    "no_pages": "the PDF has no pages",
-    "encrypted": "the PDF is encrypted: remove the password first, for example with qpdf --decrypt",
-    "too_many_pages": "the PDF has more pages than this service accepts: split it first",
-}
 QUEUE_FULL_RETRY_AFTER_S = 5
 
 
@@ -165,7 +160,7 @@ class Admission:
     async def _inspect(self, request: JobRequest, upload: Path) -> JobRequest:
         inspection = await self._inspector.inspect(upload)
         if inspection.problem is not None:
-            raise PdfUnreadable(PROBLEMS[inspection.problem], details={"reason": inspection.problem})
+            raise refuse_pdf(PdfProblem(inspection.problem))
         return replace(request, pages_total=inspection.pages_total)
 
     async def _enter_queue(self, job_id: str) -> None:

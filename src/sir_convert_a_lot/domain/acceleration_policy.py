@@ -26,9 +26,9 @@ ONLY_GPU = "cuda:0"  # what torch calls the one GPU that a process sees
 CPU_LOCKED = "cpu_execution_locked"  # `details.reason` of what only the GPU lock refuses
 
 ASK_FOR_THE_GPU = Remedy("Ask for `acceleration_policy: gpu_required`")
-LIFT_THE_LOCK = Remedy("Or switch the server's GPU lock off, if this service is meant to convert on the CPU")
+LIFT_THE_LOCK = Remedy("Or switch the GPU lock off (`cpu_execution_locked`), if the CPU is meant to convert here")
 LIFT_THE_BAN = (
-    Remedy("Switch off the server setting that forbids the GPU, then restart the service"),
+    Remedy("Switch the setting `gpu_forbidden` off; a service takes that when it starts"),
     Remedy("Or ask for `acceleration_policy: cpu_only`"),
 )
 LOOK_AGAIN = (Remedy("Run the probe and mend what it names", "convert-a-lot gpu probe"),)
@@ -137,7 +137,7 @@ def check_installed(engine: str, installed: frozenset[str]) -> None:
     """Raise `ValidationError` (422) when `engine` is not among the installed ones."""
     if engine not in installed:
         raise ValidationError(
-            f"Backend `{engine}` is not installed on this server.",
+            f"Backend `{engine}` is not installed.",
             details={
                 "field": "conversion.backend_strategy",
                 "reason": "backend_not_available",
@@ -157,11 +157,11 @@ def judge_readiness(snapshot: ProbeSnapshot | None, rules: ServerRules) -> Readi
 
 def refuse_readiness(snapshot: ProbeSnapshot | None, rules: ServerRules) -> GpuNotAvailable:
     """Why a service that `judge_readiness` calls unready is so, in the words of the rule that asks for the GPU."""
-    details = _explain(BackendStrategy.DOCLING.value, snapshot, rules)
+    details = _explain(BackendStrategy.DOCLING.value, snapshot, rules) | {"backend": None}  # nobody asked for one
     if rules.promised_device == "gpu":
         rule = "This service promises a GPU"
     else:
-        rule = "This server's GPU lock allows no work on the CPU"
+        rule = "This service's GPU lock allows no work on the CPU"
     return GpuNotAvailable(
         f"{rule}, and none is proven: {details['cause']}.", details=details, retry_after_s=rules.retry_after_s
     )
@@ -257,7 +257,7 @@ def _explain(engine: str, snapshot: ProbeSnapshot | None, rules: ServerRules) ->
         elif snapshot.cause is None:
             details["evidence"].append("The snapshot names no cause, yet its rungs do not prove a GPU.")
     if rules.gpu_is_forbidden:
-        details["evidence"].insert(0, "A setting of this server forbids the GPU.")
+        details["evidence"].insert(0, "The setting `gpu_forbidden` forbids the GPU.")
     details["remediation"] = [remedy.sentence for remedy in _choose_remedies(snapshot, rules)]
     details["cause"] = _name_cause(snapshot, rules).value
     return details
@@ -289,7 +289,7 @@ def _bare_details(engine: str, seen: str, remedies: tuple[Remedy, ...] = ()) -> 
 
 def _refuse_gpu(details: dict[str, Any], rules: ServerRules) -> GpuNotAvailable:
     return GpuNotAvailable(
-        f"The GPU was required and is not proven on this server: {details['cause']}.",
+        f"The GPU was required and is not proven: {details['cause']}.",
         details=details,
         retry_after_s=rules.retry_after_s,
     )
@@ -299,7 +299,7 @@ def _refuse_cpu(engine: str, details: dict[str, Any], rules: ServerRules) -> Gpu
     """What would prove the GPU comes first: `details` has that already."""
     remediation = [*details["remediation"], LIFT_THE_LOCK.sentence]
     return GpuNotAvailable(
-        f"This request would run on the CPU with `{engine}`, and this server's GPU lock allows no work on the CPU.",
+        f"This request would run on the CPU with `{engine}`, and the GPU lock allows no work on the CPU.",
         details=details | {"reason": CPU_LOCKED, "backend": engine, "remediation": remediation},
         retry_after_s=rules.retry_after_s,
     )

@@ -17,6 +17,7 @@ from typing import Any
 from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, OcrPass, ReportProgress
 from sir_convert_a_lot.domain.errors import PdfUnreadable, ValidationError
 from sir_convert_a_lot.domain.job import JobStage
+from sir_convert_a_lot.domain.pdf_problems import PdfProblem, refuse_pdf
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
 
@@ -59,7 +60,7 @@ def _open(pdf: Path, max_pages: int) -> Any:
     try:
         document = pymupdf.open(pdf, filetype="pdf")
     except (pymupdf.FileDataError, pymupdf.mupdf.FzErrorBase) as error:
-        raise PdfUnreadable("The file is not a PDF, or it is damaged.", details={"reason": "damaged"}) from error
+        raise refuse_pdf(PdfProblem.DAMAGED) from error
     refusal = _refusal(document, max_pages)
     if refusal is not None:
         document.close()
@@ -69,14 +70,11 @@ def _open(pdf: Path, max_pages: int) -> Any:
 
 def _refusal(document: Any, max_pages: int) -> PdfUnreadable | None:
     if document.needs_pass:
-        return PdfUnreadable("The PDF is encrypted and needs a password.", details={"reason": "encrypted"})
+        return refuse_pdf(PdfProblem.ENCRYPTED)
     if document.page_count == 0:
-        return PdfUnreadable("The PDF has no pages.", details={"reason": "no_pages"})
+        return refuse_pdf(PdfProblem.NO_PAGES)
     if document.page_count > max_pages:
-        return PdfUnreadable(
-            f"The PDF has {document.page_count} pages; at most {max_pages} are converted.",
-            details={"reason": "too_many_pages", "pages": document.page_count, "max_pages": max_pages},
-        )
+        return refuse_pdf(PdfProblem.TOO_MANY_PAGES, pages=document.page_count, max_pages=max_pages)
     return None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
+from sir_convert_a_lot.domain.gpu_causes import Cause
 
 # What to do about an error whose details carry no remedy of their own: by reason, else by code.
 NEXT_STEPS = {
@@ -25,6 +26,18 @@ NEXT_STEPS = {
     "job_not_found": "look at the jobs it has: convert-a-lot list",
     "job_expired": "its files are gone: submit the PDF again",
 }
+
+
+# Causes that may be over by themselves when the GPU is looked at again. Of all others the remedies have to be followed.
+MENDED_BY_WAITING = frozenset(
+    {
+        Cause.VRAM_EXHAUSTED,  # others let go of their memory
+        Cause.EXCLUSIVE_OR_BUSY,
+        Cause.FABRIC_NOT_READY,  # it is set up while the host starts
+        Cause.GPU_FAULT_STICKY,  # the service replaces the worker
+        Cause.PROBE_INCOMPLETE,  # a look that was cut short
+    }
+)
 
 
 class UsageMistake(SirConvertError):
@@ -74,6 +87,12 @@ def error_object(error: SirConvertError) -> dict[str, Any]:
     }
 
 
+def may_pass(cause: object) -> bool:
+    """Whether waiting alone may mend `cause`. One that this version does not know may, if its service says so."""
+    known = set(Cause)
+    return isinstance(cause, str) and (cause in MENDED_BY_WAITING or cause not in known)
+
+
 def explain(error: SirConvertError) -> list[str]:
     """What a person should read about `error`: the message, what was seen, what to do next."""
     details = error.details
@@ -82,7 +101,7 @@ def explain(error: SirConvertError) -> list[str]:
         lines.append(f"  cause:    {details['cause']} (rung {details.get('rung')})")
     lines += [f"  evidence: {seen}" for seen in details.get("evidence") or ()]
     lines += [f"  remedy:   {remedy}" for remedy in details.get("remediation") or ()]
-    if error.retry_after_s is not None and details.get("cause"):
+    if error.retry_after_s is not None and may_pass(details.get("cause")):
         lines.append(f"  retry:    after {error.retry_after_s} s at the earliest")
     if details.get("field"):
         lines.append(f"  field:    {details['field']} ({details.get('reason', 'not allowed')})")

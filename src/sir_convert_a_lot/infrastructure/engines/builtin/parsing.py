@@ -12,9 +12,10 @@ from typing import Any, Self
 import pypdfium2
 import pypdfium2.raw as pdfium_c
 
-from sir_convert_a_lot.domain.errors import PdfUnreadable
+from sir_convert_a_lot.domain.pdf_problems import PdfProblem, refuse_pdf
 from sir_convert_a_lot.infrastructure.engines.builtin.drawings import read_drawings
 from sir_convert_a_lot.infrastructure.engines.builtin.glyphs import read_words
+from sir_convert_a_lot.infrastructure.engines.builtin.outline import Entry, read_outline
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page
 from sir_convert_a_lot.infrastructure.engines.builtin.page_space import PageSpace
 
@@ -32,13 +33,14 @@ class PdfFile:
         self.page_count: int = len(self._document)
         if self.page_count == 0:
             self._document.close()
-            raise _without_pages()
+            raise refuse_pdf(PdfProblem.NO_PAGES)
         if self.page_count > max_pages:
             self._document.close()
-            raise PdfUnreadable(
-                f"The PDF has {self.page_count} pages; at most {max_pages} are converted.",
-                details={"reason": "too_many_pages", "pages": self.page_count, "max_pages": max_pages},
-            )
+            raise refuse_pdf(PdfProblem.TOO_MANY_PAGES, pages=self.page_count, max_pages=max_pages)
+
+    def outline(self) -> tuple[Entry, ...]:
+        """The bookmarks of the file."""
+        return read_outline(self._document)
 
     def __enter__(self) -> Self:
         return self
@@ -61,12 +63,10 @@ def _open(path: Path) -> Any:
         return pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
         if _loads(path):
-            raise _without_pages() from error
+            raise refuse_pdf(PdfProblem.NO_PAGES) from error
         if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
-            raise PdfUnreadable(
-                "The PDF is encrypted and needs a password.", details={"reason": "encrypted"}
-            ) from error
-        raise PdfUnreadable("The file is not a PDF, or it is damaged.", details={"reason": "damaged"}) from error
+            raise refuse_pdf(PdfProblem.ENCRYPTED) from error
+        raise refuse_pdf(PdfProblem.DAMAGED) from error
 
 
 def _loads(path: Path) -> bool:
@@ -75,10 +75,6 @@ def _loads(path: Path) -> bool:
     if document:
         pdfium_c.FPDF_CloseDocument(document)
     return bool(document)
-
-
-def _without_pages() -> PdfUnreadable:
-    return PdfUnreadable("The PDF has no pages.", details={"reason": "no_pages"})
 
 
 def parse_page(page: Any, page_index: int) -> Page:

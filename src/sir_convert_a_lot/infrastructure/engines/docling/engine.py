@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass, ReportProgress
-from sir_convert_a_lot.domain.errors import InternalError, PdfUnreadable
+from sir_convert_a_lot.domain.errors import InternalError
 from sir_convert_a_lot.domain.job import JobStage
+from sir_convert_a_lot.domain.pdf_problems import PdfProblem, refuse_pdf
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import (
     check_device,
     telling_failures_of,
@@ -101,7 +102,7 @@ class DoclingEngine:
 
     def _warnings(self, choice: PipelineChoice) -> tuple[str, ...]:
         if choice.ocr is OcrPass.FULL_PAGE and choice.ocr_device != choice.device:
-            return (f"OCR ran on the CPU while the job ran on {choice.device}, as the server's settings allow.",)
+            return (f"OCR ran on the CPU while the job ran on {choice.device}, as `allow_cpu_stages` allows.",)
         return ()
 
 
@@ -166,7 +167,7 @@ class _Conversion:
     def _check(self, result: Any, failed: tuple[int, ...]) -> None:
         """Docling answers with a status instead of an exception; only some of them are an outcome."""
         if not result.input.valid:
-            raise PdfUnreadable("Docling's parser cannot open the file; it is damaged.", details={"reason": "damaged"})
+            raise refuse_pdf(PdfProblem.DAMAGED)
         if result.status in {"success", "partial_success"} or failed:
             return
         raise InternalError(f"Docling failed without naming a page: {'; '.join(_describe_errors(result))}")

@@ -122,7 +122,7 @@ def missing_weights(artifacts: Path | None, options: EngineOptions, *, ocr_on_cp
 def refuse(missing: tuple[str, ...]) -> ModelWeightsMissing:
     """The error to raise for these files; no path of the host is in it."""
     return ModelWeightsMissing(
-        f"Docling's model files are missing on this server; fetch them with `{DOWNLOAD_COMMAND}`: {', '.join(missing)}",
+        f"Docling's model files are missing; fetch them with `{DOWNLOAD_COMMAND}`: {', '.join(missing)}",
         details={
             "reason": MODEL_WEIGHTS_MISSING,
             "backend": "docling",
