@@ -26,6 +26,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.headings import classify
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import mend_all
 from sir_convert_a_lot.infrastructure.engines.builtin.layout import lay_out
 from sir_convert_a_lot.infrastructure.engines.builtin.lists import nest
+from sir_convert_a_lot.infrastructure.engines.builtin.outline import find_titles
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page, Paragraph
 from sir_convert_a_lot.infrastructure.engines.builtin.parsing import PageUnreadable, PdfFile, parse_page
 from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
@@ -75,8 +76,9 @@ class _Conversion:
             paragraphs += self._lay_out_batch(pages)
         self._tell(JobStage.ASSEMBLY)
         with self._timed(JobStage.ASSEMBLY):
-            blocks = nest(classify(mend_all(join_across_breaks(paragraphs))))
-            markdown = render(blocks)
+            paragraphs = mend_all(join_across_breaks(paragraphs))
+            titles = find_titles(self._document.outline(), paragraphs)
+            markdown = render(nest(classify(paragraphs, titles)))
         return EngineOutcome(
             markdown=markdown,
             pages_total=self._document.page_count,

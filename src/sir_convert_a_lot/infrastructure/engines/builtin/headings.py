@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sir_convert_a_lot.infrastructure.engines.builtin.lists import (
     is_certain,
@@ -67,8 +67,12 @@ def _rounded(font: Font) -> float:
     return round(font.size_pt * 2) / 2
 
 
-def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
-    """The blocks of a document, in the order given. Paragraphs must be those of the whole document."""
+def classify(paragraphs: Sequence[Paragraph], titles: Mapping[int, int] | None = None) -> list[Block]:
+    """The blocks of a document, in the order given. Paragraphs must be those of the whole document.
+
+    `titles`: the places of paragraphs that the document's own outline tells as headings, and their depths.
+    """
+    titles = titles or {}
     typography = Typography(paragraphs)
     headings = [_is_heading(paragraph, typography) for paragraph in paragraphs]
     first = _first_section(paragraphs, headings)
@@ -82,10 +86,12 @@ def classify(paragraphs: Sequence[Paragraph]) -> list[Block]:
     headings = [
         yes or _is_numbered_like(paragraph, numbers) for paragraph, yes in zip(paragraphs, headings, strict=True)
     ]
+    headings = [yes or place in titles for place, yes in enumerate(headings)]
     levels = _Levels([paragraph for paragraph, is_heading in zip(paragraphs, headings, strict=True) if is_heading])
     blocks: list[Block] = []
-    for paragraph, is_heading in zip(paragraphs, headings, strict=True):
-        blocks.append(_block(paragraph, typography, levels.of(paragraph) if is_heading else 0))
+    for place, (paragraph, is_heading) in enumerate(zip(paragraphs, headings, strict=True)):
+        level = levels.of(paragraph, titles.get(place, 0)) if is_heading else 0
+        blocks.append(_block(paragraph, typography, level))
     return blocks
 
 
@@ -183,11 +189,12 @@ class _Levels:
                 self._depths[style] = min(depth, self._depths.get(style, depth))
         self._ranks = sorted({_style(heading) for heading in rest}, key=lambda style: (-style[0], not style[1]))
 
-    def of(self, heading: Paragraph) -> int:
+    def of(self, heading: Paragraph, told: int) -> int:
+        """The level of a heading; `told` is its depth in the document's outline, or 0."""
         style = _style(heading)
         if style == self._title:
             return 1
-        depth = numbering_depth(heading.text) or self._depths.get(style) or self._ranks.index(style) + 1
+        depth = told or numbering_depth(heading.text) or self._depths.get(style) or self._ranks.index(style) + 1
         return min(self._base + depth, MAX_LEVEL)
 
 
