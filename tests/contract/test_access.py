@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def test_the_key_is_asked_for_before_anything_else_is_looked_at(service: Any) ->
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_what_watches_needs_no_key(service: Any, path: str) -> None:
     assert httpx.get(service.url + path).status_code == 200
+
+
+def test_health_tells_the_version_and_the_revision_that_was_started(service: Any, repository: Path) -> None:
+    told = httpx.get(service.url + "/healthz").json()
+    assert (told["api_version"], told["status"], told["version"]) == ("v1", "ok", version("sir-convert-a-lot"))
+    assert (told["revision"] is not None) is (repository / ".git").exists()
+    if told["revision"] is not None:
+        asked = ["git", "-c", "safe.directory=*", "-C", str(repository), "cat-file", "-t", told["revision"]]
+        assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "commit\n"
 
 
 def test_without_a_key_the_service_answers_only_when_that_was_asked_for(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loopback_sshd import ALIAS, Sshd
-from made_v1_service import AMD, GIB
+from made_v1_service import AMD, GIB, WORKER_PID
 
 from sir_convert_a_lot.domain.gpu_facts import LADDER
 
@@ -83,6 +83,17 @@ class MadeHost:
             f"""busy=$(cat {self.busy_file})
 echo 'WARNING: AMD GPU device(s) is/are in a low-power state'
 echo '{{"card0": {{{bus}, {memory}, {power}, "GPU use (%)": "'"$busy"'"}}}}'""",
+        )
+
+    def add_nvidia_smi(self) -> None:
+        """NVIDIA's tool, and a worker that holds memory of the GPU."""
+        self.sshd.add_tool(
+            "nvidia-smi",
+            f"""case "$1" in
+--query-gpu=pci.bus_id,name*) echo "00000000:65:00.0, a made GPU, 570.86.15" ;;
+--query-gpu=*) echo "00000000:65:00.0, $(cat {self.busy_file}), 65.20, 3072, 81559" ;;
+--query-compute-apps=*) echo "{WORKER_PID}, 2048" ;;
+esac""",
         )
 
     def tell_probe(self, told: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ JOBS = "/v1/convert/jobs"
 MARKDOWN = b"# Made\n"
 AMD = "0000:03:00.0"
 GIB = 1024**3
+WORKER_PID = 5_000_000  # no process has it: the kernel gives none above 4,194,304
 MOMENT = "2026-01-01T00:00:00Z"
 
 
@@ -37,7 +38,7 @@ def made_receipt(grade: str = "PROVEN", **changes: Any) -> dict[str, Any]:
         "acceleration_policy": "gpu_required",
         "acceleration_used": "cuda",
         "grade": grade,
-        "worker_pid": 4_000_001,  # no process of this machine: pids end below
+        "worker_pid": WORKER_PID,
         "device": {"device": "cuda:0", "pci_id": AMD, "name": "a made GPU"},
         "activity": {"simulated": False, "process_bytes_peak": 3 * GIB},
         "stages": [made_stage(stage) for stage in ("page_parsing", "layout_analysis", "table_structure", "assembly")],

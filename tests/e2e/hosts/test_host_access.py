@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loopback_sshd import ALIAS, Account, Sshd, running_sshd, somewhere_else, trust, write_client_configuration
+from loopback_sshd import (
+    ALIAS,
+    Account,
+    Sshd,
+    kept_connection,
+    running_sshd,
+    somewhere_else,
+    trust,
+    write_client_configuration,
+)
 
 from sir_convert_a_lot.domain.gpu_facts import Absent, Present, Unknown
 from sir_convert_a_lot.domain.host_access import Ending, HostCommand, HostCopyFailed, HostNotReached, HostProblem
@@ -162,6 +172,18 @@ def test_a_port_of_the_host_is_reached_while_it_is_forwarded(host: LaunchedHost)
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_connection_that_the_user_keeps_is_shared_and_holds_no_port_open(own_sshd: Sshd) -> None:
+    with kept_connection(own_sshd):
+        host = OpenSshHost(ALIAS, config_file=own_sshd.ssh_config)
+        (own_sshd.folder / "authorized_keys").unlink()  # nobody new gets in
+        assert host.run(HostCommand(["echo", "shared"])).text == "shared\n"
+    with running_sshd(own_sshd.account) as sshd, kept_connection(sshd):
+        with OpenSshHost(ALIAS, config_file=sshd.ssh_config).forward(sshd.port) as port:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_a_talkative_login_shell_spoils_nothing(own_sshd: Sshd) -> None:

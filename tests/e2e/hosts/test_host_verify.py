@@ -401,6 +401,34 @@ def test_a_stuck_counter_is_told_and_passes_with_a_proven_receipt(stage: Stage) 
     assert any("peak 100 %" in line for line in activity["evidence"])
 
 
+def test_a_healthy_nvidia_host_is_fit_by_its_own_tool_and_builds(stage: Stage) -> None:
+    remove_tool(stage)
+    stage.host.add_nvidia_smi()
+    for name in PINNED:
+        stage.host.uninstall(name)
+    stage.host.install("torch", "2.15.0+cu132", cuda="13.2")
+    stage.host.install("torchvision", "0.29.2")
+    stage.host.tell_probe(made_probe(runtime_kind="cuda", arch="sm_90"))
+    stage.profile["runtime_kind"] = "cuda"
+    device = {"device": "cuda:0", "pci_id": "0000:65:00.0"}
+    stage.service.receipt = made_receipt(device=device, activity=None)
+    code, told = stage.verify()
+    assert code == OK, told
+    (_, activity) = findings_of(told, "live_conversion")
+    assert "memory of the GPU that the worker held: 2147483648 bytes" in activity["evidence"]
+    assert any("nvidia-smi: peak 87 %" in line for line in activity["evidence"])
+
+
+def test_amd_smi_is_as_good_as_rocm_smi(stage: Stage) -> None:
+    remove_tool(stage)
+    stage.sshd.add_tool("amd-smi", f"""echo '[{{"gpu": 0, "bdf": "{AMD}"}}]'""")
+    profile = find_profile(NAME, stage.hosts)
+    site = CheckSite(reach_host(profile), profile, connecting(None))
+    verdict = verify((ProjectCheck(), GpuToolsCheck()), site).verdict
+    assert verdict.exit_code == OK
+    assert "amd-smi sees 1 GPU" in verdict.findings[-1].summary
+
+
 def test_a_hanging_tool_is_killed_and_told(stage: Stage) -> None:
     stage.sshd.add_tool("rocm-smi", "echo begun; sleep 300")
     profile = find_profile(NAME, stage.hosts)
