@@ -49,6 +49,7 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
             warnings=tuple(order["warnings"]),
             max_pages=order["max_pages"],
             max_page_pixels=order["max_page_pixels"],
+            allow_cpu_stages=tuple(order["engine_arguments"].get("allow_cpu_stages", ())),
         ),
         keep_engine(order["engine"], order["engine_arguments"]),
         normalise,
@@ -61,7 +62,8 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
 
 
 def load_ahead(order: dict[str, Any]) -> None:
-    """Load Docling's pipeline for the default options, so that the first job does not wait for it.
+    """Load Docling's pipeline for the default options and look at the device at rest, so that the first job waits for
+    neither.
 
     `order` names the device as that of a job does. Raises what `DoclingEngine.load` raises, and chooses nothing: a job
     that comes later is decided anew.
@@ -73,6 +75,8 @@ def load_ahead(order: dict[str, Any]) -> None:
     if not isinstance(engine, DoclingEngine):
         raise InternalError(f"the engine docling is a {type(engine).__name__}")
     engine.load(EngineOptions(device=order["device"]))
+    if order["device"] != "cpu":
+        witness.rest(order["device"])
 
 
 def _check_sight(order: dict[str, Any]) -> None:
