@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sir_convert_a_lot.application.convert import Conversion, ConversionOrder, convert_document, name_markdown
+from sir_convert_a_lot.application.convert import (
+    Conversion,
+    ConversionOrder,
+    convert_document,
+    name_markdown,
+    options_fingerprint,
+)
 from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass, ReportProgress
 from sir_convert_a_lot.domain.errors import GpuNotAvailable, InternalError, PartialConversion
 from sir_convert_a_lot.domain.gpu_activity import (
@@ -269,3 +275,24 @@ def test_the_name_of_the_markdown_is_one_that_a_disk_takes(name: str, tmp_path: 
 def test_the_fingerprint_follows_the_size_of_rendered_pages_where_ocr_may_run(ocr_mode: str, counts: bool) -> None:
     large, small = (convert(outcome(LONG), ocr_mode=ocr_mode, max_page_pixels=size)[0] for size in (10**7, 10**6))
     assert (large.metadata.options_fingerprint != small.metadata.options_fingerprint) is counts
+
+
+@pytest.mark.parametrize(
+    ("device", "ocr_mode", "counts"),
+    [("cuda:0", "auto", True), ("cuda:0", "force", True), ("cuda:0", "off", False), ("cpu", "auto", False)],
+)
+def test_the_fingerprint_follows_where_ocr_of_a_gpu_job_runs(device: str, ocr_mode: str, counts: bool) -> None:
+    spec = JobSpec.model_validate(
+        {
+            "api_version": "v1",
+            "source": {"kind": "upload", "filename": "a.pdf"},
+            "conversion": {"ocr_mode": ocr_mode},
+        }
+    )
+    orders = [
+        ConversionOrder(spec, device, None, (), max_pages=1, max_page_pixels=10**6, allow_cpu_stages=stages)
+        for stages in ((), ("ocr",))
+    ]
+    engine = ScriptedEngine(outcome(LONG), outcome(LONG))
+    strict, lenient = (options_fingerprint(order, engine) for order in orders)
+    assert (strict != lenient) is counts

@@ -56,6 +56,7 @@ class ConversionOrder:
     warnings: tuple[str, ...]
     max_pages: int
     max_page_pixels: int
+    allow_cpu_stages: tuple[str, ...] = ()  # what a job on a GPU may do on the CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,18 +255,20 @@ def name_markdown(pdf_filename: str) -> str:
 
 def options_fingerprint(order: ConversionOrder, engine: Engine) -> str:
     """What was chosen about this conversion: its options, the engine with its version, the kind of device, and where
-    OCR may run the limit that decides how large a page is rendered for it.
+    OCR may run the limit that decides how large a page is rendered for it, and on a GPU what may stay on the CPU.
 
     The versions of the libraries beneath the engine (parser, OCR, models) are not in it: equal fingerprints promise
     equal Markdown only within one installation.
     """
     may_use_ocr = order.spec.conversion.ocr_mode is not OcrMode.OFF
+    may_split = may_use_ocr and order.device != "cpu"  # OCR on the CPU reads with other models than on a GPU
     chosen = {
         "conversion": order.spec.conversion.model_dump(mode="json"),
         "engine": engine.name,
         "engine_version": engine.version,
         "device": order.device.partition(":")[0],
         "max_page_pixels": order.max_page_pixels if may_use_ocr else None,
+        "allow_cpu_stages": sorted(order.allow_cpu_stages) if may_split else None,
     }
     text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
