@@ -11,19 +11,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-
-from sir_convert_a_lot.bootstrap_hosts import expect_torch_set, guard_torch_set
-from sir_convert_a_lot.domain.errors import SirConvertError
-from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Refuse an environment whose torch builds were undone.")
-    parser.add_argument("--expect", choices=[RuntimeKind.ROCM.value, RuntimeKind.CUDA.value])
+    parser.add_argument("--expect", choices=["rocm", "cuda"])
     expected = parser.parse_args(arguments).expect
+    if find_spec("sir_convert_a_lot") is None:
+        print("torch builds not looked at: the project itself is not installed (--no-self)", file=sys.stderr)
+        return 0
+    return guard(expected)
+
+
+def guard(expected: str | None) -> int:
+    from sir_convert_a_lot.bootstrap_hosts import expect_torch_set, guard_torch_set
+    from sir_convert_a_lot.domain.errors import SirConvertError
+    from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
+
     try:
         if expected is not None:
             expect_torch_set(RuntimeKind(expected), PYPROJECT)

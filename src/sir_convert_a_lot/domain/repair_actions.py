@@ -77,7 +77,8 @@ class Inventory:
     local tag that their own files tell. `torn`: names whose files and metadata contradict each other. `dependents`:
     requirements (`name==version`) of the installed packages that ask for one of the torch set. `closed_nodes`: numeric
     ids of the groups that would let the account open the GPU's device nodes. `kinds`: of the GPUs that have a node.
-    `leftovers`: paths of each package that pip cannot take away whole.
+    `leftovers`: paths of each package that pip cannot take away whole. `expected`: what an earlier repair has left
+    written that the environment is to hold.
     """
 
     python: str
@@ -90,6 +91,7 @@ class Inventory:
     account: str = ""
     closed_nodes: tuple[int, ...] = ()
     kinds: tuple[RuntimeKind, ...] = ()
+    expected: RuntimeKind | None = None
     unit: Unit | None = None
 
     @property

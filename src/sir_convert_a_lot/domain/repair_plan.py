@@ -72,12 +72,15 @@ def plan_repair(troubles: Iterable[Trouble], inventory: Inventory, pins: TorchSe
 
 
 def choose_kind(expected: RuntimeKind | None, inventory: Inventory) -> RuntimeKind | None:
-    """The kind of GPU runtime that the environment should hold: what the profile says, else what the host's GPU needs.
+    """The kind of GPU runtime that the environment should hold: what the profile says, else what an earlier repair has
+    put there, else what the host's GPU needs.
 
-    None where neither tells, or where GPUs of two kinds do: then the packages are left alone.
+    None where none of them tells, or where GPUs of two kinds do: then the packages are left alone.
     """
     if expected is not None:
         return None if expected is RuntimeKind.NONE else expected
+    if inventory.expected is not None:
+        return inventory.expected
     return inventory.kinds[0] if len(inventory.kinds) == 1 else None
 
 

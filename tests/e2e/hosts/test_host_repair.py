@@ -17,6 +17,8 @@ from made_gpu_host import NAME, PINNED, REPOSITORY, MadeHost, made_probe
 from made_index import MadeIndex, running_index
 from made_v1_service import MadeService, serving
 
+from sir_convert_a_lot.application.repair import propose
+from sir_convert_a_lot.bootstrap_hosts import build_repair_site, find_profile
 from sir_convert_a_lot.interfaces.cli.app import run
 
 pytestmark = [
@@ -159,6 +161,19 @@ def test_packages_stay_when_a_service_that_did_not_run_still_does_not(stage: Sta
     assert code == 0  # the made service answers all the same
     assert "restart_service ended with 1" in said
     assert stage.host.site_packages.joinpath("torch-2.10.0+rocm7.1.dist-info").exists()
+
+
+def test_a_plan_tells_of_a_repair_that_was_cut_off(stage: Stage) -> None:
+    spoil(stage.host)
+    stage.repair()  # writes the hosts file
+    profile = find_profile(NAME, stage.folder / "hosts.toml")
+    site = build_repair_site(profile)
+    proposal = propose(site, profile.runtime_kind, [])
+    site.begin(proposal.plan.to_run, proposal.goal, saves=True)
+    assert "was cut off; --apply goes on with it." in stage.repair()[1]
+    code, said = stage.repair("--apply")
+    assert (code, "Done." in said) == (0, True)
+    assert stage.repair()[1].endswith("Nothing to do.\n")
 
 
 def test_plan_and_apply_at_once_is_a_wrong_command(stage: Stage) -> None:

@@ -127,6 +127,17 @@ def test_the_hook_after_an_install_refuses_the_same(project: Project, repository
     assert UNDONE in done.stderr
 
 
+def test_the_hook_lets_an_install_without_the_project_pass(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", repository / "scripts" / "guard_torch_set.py"],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "not looked at" in done.stderr
+
+
 def test_an_image_writes_down_what_its_environment_is_to_hold(project: Project, repository: Path) -> None:
     done = run(project, str(repository / "scripts" / "guard_torch_set.py"), "--expect", "rocm")
     assert done.returncode == CANNOT_START  # nothing of it is there

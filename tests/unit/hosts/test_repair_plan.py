@@ -199,6 +199,12 @@ def test_the_kind_is_the_profiles_else_that_of_the_only_gpu(
     assert choose_kind(expected, replace(HEALTHY, kinds=kinds)) is chosen
 
 
+def test_what_an_earlier_repair_put_there_goes_before_the_gpus_that_are_seen() -> None:
+    left = replace(HEALTHY, kinds=(RuntimeKind.CUDA,), expected=RuntimeKind.ROCM)
+    assert choose_kind(None, left) is RuntimeKind.ROCM
+    assert choose_kind(RuntimeKind.CUDA, left) is RuntimeKind.CUDA
+
+
 def test_without_a_kind_the_packages_are_left_alone() -> None:
     assert plan_repair([], CPU, None).actions == ()
 

@@ -85,6 +85,14 @@ class Place:
             return None
         return journal
 
+    def read_expected(self) -> Optional[Order]:
+        """What the environment is to hold, as a repair has left it written."""
+        try:
+            expected: Order = json.loads((self.state / EXPECTED).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return expected
+
     def write_journal(self, journal: Order) -> None:
         write_whole(self.journal, json.dumps(journal, indent=1), mode=0o600)
 
@@ -125,6 +133,7 @@ def look(order: Order, place: Place) -> Order:
         "python": str(place.python),
         "state_directory": str(place.state),
         "journal": place.read_journal(),
+        "expected": place.read_expected(),
         **take_inventory(place.packages, order["family"], order["unit"]),
     }
 
@@ -234,12 +243,10 @@ def end(place: Place, journal: Order, phase: str) -> None:
 
 def expect(order: Order, place: Place) -> Order:
     """Write down what this environment is to hold, for the guard. Whether that is new."""
-    path = place.state / EXPECTED
-    text = json.dumps(order["goal"], indent=1, sort_keys=True)
     with place.locked():
-        is_new = not path.exists() or path.read_text("utf-8") != text
+        is_new = place.read_expected() != order["goal"]
         if is_new:
-            write_whole(path, text, mode=0o644)
+            write_whole(place.state / EXPECTED, json.dumps(order["goal"], indent=1, sort_keys=True), mode=0o644)
     return {"is_new": is_new}
 
 

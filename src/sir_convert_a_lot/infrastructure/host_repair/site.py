@@ -71,6 +71,7 @@ class EnvironmentSite:
             has_pip=answer["has_pip"],
             account=answer["account"],
             closed_nodes=tuple(answer["closed_nodes"]),
+            expected=None if answer["expected"] is None else RuntimeKind(answer["expected"]["kind"]),
             kinds=tuple(RuntimeKind(kind) for kind in answer["kinds"]),
             unit=self._read_unit(answer["unit"]),
         )
