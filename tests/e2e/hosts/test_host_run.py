@@ -63,6 +63,7 @@ def test_stdin_reaches_a_command(hemma: Hemma) -> None:
 
 def test_the_shell_is_clean(hemma: Hemma) -> None:
     names = {line.partition(b"=")[0] for line in hemma.run("env").stdout.splitlines()}
+    assert {b"HOME", b"PATH"} <= names
     assert names <= {b"HOME", b"USER", b"LOGNAME", b"PATH", b"LC_ALL", b"TZ"}
 
 

@@ -27,7 +27,9 @@ router = APIRouter()
 
 @router.get("/healthz", operation_id="checkHealth", summary="The process lives", response_model=HealthBody)
 async def check_health(context: Context) -> Response:
-    return answer(HealthBody(version=version_of(DISTRIBUTION), revision=context.revision))
+    return answer(
+        HealthBody(api_version="v1", status="ok", version=version_of(DISTRIBUTION), revision=context.revision)
+    )
 
 
 @router.get(
