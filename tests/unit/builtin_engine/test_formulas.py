@@ -94,6 +94,8 @@ def test_indices_of_indices_are_kept() -> None:
         ([word("must", 100, 95), word("be", 123, 95), word("g(x)", 100, 109), word("B", 122, 109)], bar(100, 120, 100)),
         # the rule between the head and the column of a table
         ([word("BLEU", 110, 95), word("EN-DE", 100, 110), word("EN-FR", 140, 110)], bar(95, 170, 100)),
+        # one of two links below each other
+        ([word("Minnesota", 100, 98), word("Nebraska", 100, 111)], bar(100, 145, 100)),
         # an underlined line
         ([word("Heading", 100, 97), word("Prose", 100, 112), word("goes", 128, 112)], bar(100, 135, 99)),
     ],
@@ -109,6 +111,18 @@ def write(text: str, x0: float, baseline: float) -> list[Word]:
         words.append(word(part, x0, baseline))
         x0 = words[-1].box.x1 + 3
     return words
+
+
+def test_borders_of_cells_join_nothing() -> None:
+    words = (word("Main", 100, 95), word("2nd", 102, 110))
+    rules = (bar(98, 122, 100), Ruling(Box(98, 80, 98, 120), is_horizontal=False))
+    page = Page(0, 600, 800, words, rules)
+    assert flatten_formulas(page).words == words
+
+
+def test_raised_words_with_spaces_between_them_are_no_one_index() -> None:
+    raised = [word("Code", 100, 95, 7), word("from", 115.5, 95, 7)]
+    assert read([*raised, word("Patches", 140, 100)]) == ["^Code ^from Patches"]
 
 
 def test_a_displayed_formula_is_a_paragraph_with_its_number() -> None:

@@ -24,6 +24,9 @@ HIGHEST, HIGHEST_INDEX = 0.8, 1.2  # sizes between a bar and the baselines above
 DEEPEST = 1.5  # sizes between a bar and the baselines below it
 SAME_ROW = 0.7  # sizes between the baselines of words and indices of one half
 FARTHEST = 2.6  # sizes from a bar to any word that it could hold
+UNDERLINE = 0.3  # sizes below the baseline; the bar of a fraction of this size is lower
+GRID_PT = 1.5  # between the ends of two rules of one grid
+MAX_RULINGS = 2_000  # of one page: a plot has more, and the time grows with their square
 NEIGHBOUR = 0.7  # sizes: a word this near to a half, on its baseline, is of the same line
 AT_ROOT = 0.25  # sizes between the end of a root's sign and the beginning of its bar
 TALLEST_ROOT = 2.6  # sizes from its bar down to the sign's baseline
@@ -41,6 +44,7 @@ LETTER = re.compile(r"^(?:[^\W_]|\d+)$")
 def flatten_formulas(page: Page) -> Page:
     """The page with every fraction, root and limited sign as one word."""
     bars = [ruling for ruling in page.rulings if ruling.is_horizontal and ruling.box.width < page.width_pt / 2]
+    bars = [bar for bar in bars if not _is_of_grid(bar, page.rulings)] if len(page.rulings) <= MAX_RULINGS else []
     has_signs = any(word.text in LIMITED for word in page.words)
     if not (bars or has_signs):
         return page
@@ -111,7 +115,28 @@ def _join_at_bar(words: list[Word], bar: Ruling, bars: Sequence[Ruling]) -> list
     widest = max(enclose([word.box for word in half]).width for half in (above, below))
     if box.width > widest + OVERHANG * size or any(_goes_on(half, words, bars) for half in (above, below)):
         return words
-    return _put(words, [*above, *below], _write_fraction(words, above, below, bar))
+    whole = _write_fraction(words, above, below, bar)
+    return words if _is_underline(above, whole, bar) else _put(words, [*above, *below], whole)
+
+
+def _is_underline(above: Sequence[Word], whole: Word, bar: Ruling) -> bool:
+    """Whether the bar is as near to the line above it as underlines are; so near TeX sets small fractions only."""
+    main = max(above, key=lambda word: word.font.size_pt)
+    gap = bar.box.y0 - max(_baseline(word) for word in above if word.font.size_pt == main.font.size_pt)
+    return gap < UNDERLINE * main.font.size_pt and whole.font.size_pt * LIMIT_SIZE < main.font.size_pt
+
+
+def _is_of_grid(bar: Ruling, rulings: Iterable[Ruling]) -> bool:
+    """Whether another rule goes on from an end of the bar, or stands on it: the border of a cell."""
+    x0, y, x1, _ = bar.box
+    for other in rulings:
+        box = other.box
+        if other is bar or not box.y0 - 1.0 <= y <= box.y1 + 1.0:
+            continue
+        ends = (box.x1, box.x0) if other.is_horizontal else (box.x0, box.x0)
+        if abs(ends[0] - x0) < GRID_PT or abs(ends[1] - x1) < GRID_PT:
+            return True
+    return False
 
 
 def _row(words: Sequence[Word], y: float) -> list[Word]:

@@ -19,7 +19,7 @@ DESCENT = 0.2  # of a word's height below its baseline (`page_model.Word`)
 OPEN_LINES = 6  # how many of the last lines may still take a word; superscripts and fractions need two or three
 DROP_CAP_RATIO = 1.8  # a word this much larger than a line joins it only on the same baseline
 SCRIPT_SHIFT = 0.08  # sizes between the baselines; TeX lowers an index by 0.15
-HUGS = 0.25  # of an index's size, between it and its letter: less than a space
+HUGS = 0.18  # of an index's size, between it and its letter: less than a space
 TOUCHING = 0.12  # sizes, between indices and what follows them without a space
 MOST_INDICES = 12  # words looked back at from the letter after an index
 ORDINALS = frozenset(("st", "nd", "rd", "th", "°", "º", "ª", "™", "®", "o", "er", "e"))
@@ -113,9 +113,10 @@ def read_line(words: Sequence[Word]) -> str:
         last = words[index - 1] if index else None
         is_glued = last is not None and _continues(last, word)
         kind = _script(word, main)
-        if kind and (is_glued or kind == "^" or (last is not None and _hugs(last.box.x1, word))):
+        hugs = last is not None and not _script(last, main) and _hugs(last.box.x1, word)
+        if kind and (is_glued or hugs or kind == "^"):
             indices = _take_indices(words[index:], main, last)
-            if last is not None and not is_glued and not _hugs(last.box.x1, word):
+            if last is not None and not (is_glued or hugs) and not parts[-1].endswith(" "):
                 parts.append(" ")
             parts.append(_write_indices(indices, main))
             index += len(indices)
@@ -138,22 +139,24 @@ def _hugs(end: float, word: Word) -> bool:
 def _touches(before: Sequence[Word], word: Word) -> bool:
     """Whether no space is between a word and the indices before it, of which the longer one was drawn first."""
     end = max(other.box.x1 for other in before[-MOST_INDICES:])
-    return word.box.x0 - end < TOUCHING * word.font.size_pt
+    return -0.3 * word.font.size_pt < word.box.x0 - end < TOUCHING * word.font.size_pt
 
 
 def _take_indices(words: Sequence[Word], main: Word, last: Word | None) -> list[Word]:
     """The words from the first on that are indices of what stands before them: above, below, or stacked."""
-    start = words[0].box.x0 if last is None else last.box.x1
-    ends = {"^": start, "_": start}
+    ends: dict[str, float] = {}
     taken: list[Word] = []
     for word in words:
         kind = _script(word, main)
-        if not kind:
+        if not kind or (last is None and taken and kind not in ends):  # a mark at the line's start has no letter
             break
-        is_next = bool(taken) and _continues(taken[-1], word) and _script(taken[-1], main) == kind
-        if taken and not is_next and not _hugs(ends[kind], word):
+        if kind not in ends:
+            is_index = not taken or (last is not None and _hugs(last.box.x1, word))
+        else:
+            is_index = _continues(taken[-1], word) or abs(word.box.x0 - ends[kind]) < TOUCHING * word.font.size_pt
+        if not is_index:
             break
-        ends[kind] = max(ends[kind], word.box.x1)
+        ends[kind] = max(ends.get(kind, word.box.x1), word.box.x1)
         taken.append(word)
     return taken
 

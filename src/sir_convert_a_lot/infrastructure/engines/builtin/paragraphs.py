@@ -151,9 +151,9 @@ def _begins_item(group: list[_Measured], line: _Measured, region: Box, size: flo
         return hangs and line.line.box.x0 < last.line.box.x0 - INDENT * size
     if is_certain(line.marker):
         return True
-    if is_initial(line.marker) and not (first.marker and last.text.endswith(SENTENCE_END)):
-        return False
     is_like_first = bool(first.marker) and abs(line.line.box.x0 - first.line.box.x0) < 2 * size
+    if is_initial(line.marker):
+        return is_like_first and (first.marker == line.marker or last.text.endswith(SENTENCE_END))
     is_set_left = line.line.box.x0 < last.line.box.x0 - INDENT * size
     is_indented = line.line.box.x0 > region.x0 + INDENT * size and line.line.box.x0 > last.line.box.x0 + INDENT * size
     return is_like_first or is_set_left or is_indented
