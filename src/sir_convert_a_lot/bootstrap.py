@@ -115,27 +115,27 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
         yield _assemble(parts, engine, sweeper)
 
 
-def probe_gpu(last_rung: Rung = LADDER[-1]) -> ProbeSnapshot:
-    """Look at this machine's GPU now, up to one rung. Blocking: milliseconds, and with a GPU until it is proven."""
+def probe_gpu(last_rung: Rung = LADDER[-1], settings: Settings | None = None) -> ProbeSnapshot:
+    """Look at this machine's GPU now, up to one rung, as a service with these settings would. Blocking: milliseconds,
+    and with a GPU until it is proven.
+    """
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import LIMITS_S
 
-    return probe(last_rung=last_rung)
+    chosen = settings or Settings()
+    return probe(
+        last_rung=last_rung,
+        need_bytes=chosen.gpu_need_bytes,
+        limits_s={rung: min(limit_s, chosen.gpu_probe_limit_s) for rung, limit_s in LIMITS_S.items()},
+        wanted_pci_id=chosen.gpu_pci_id,
+    )
 
 
 def build_probe(settings: Settings) -> CachedProbe:
     """The probe of this machine, as settings narrow it: which GPU, how much free memory, how long a rung may take."""
-    from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
-    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import LIMITS_S
 
-    def take() -> ProbeSnapshot:
-        return probe(
-            need_bytes=settings.gpu_need_bytes,
-            limits_s={rung: min(limit_s, settings.gpu_probe_limit_s) for rung, limit_s in LIMITS_S.items()},
-            wanted_pci_id=settings.gpu_pci_id,
-        )
-
-    return CachedProbe(take, ttl_s=settings.probe_ttl_s)
+    return CachedProbe(lambda: probe_gpu(settings=settings), ttl_s=settings.probe_ttl_s)
 
 
 def download_models(output_dir: Path | None) -> Path:

@@ -68,11 +68,11 @@ def load(order: dict[str, Any]) -> None:
     """What a worker does ahead of a job; `fails` among the engine's arguments: a kernel faults."""
     import torch
 
+    has_loaded.append(order["device"])
     with telling_failures_of(order["device"]):
         torch.ones(1, device=torch.device(order["device"]))
         if order["engine_arguments"].get("fails"):
             raise torch.AcceleratorError("an illegal memory access")
-    has_loaded.append(order["device"])
 
 
 def tell_loaded(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from made_gpus import NVIDIA, SITE
 
 from sir_convert_a_lot.application.ports import JobRequest
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, ServerRules, decide
+from sir_convert_a_lot.domain.errors import GpuNotAvailable
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy, JobSpec, OcrMode
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
@@ -26,6 +27,7 @@ from sir_convert_a_lot.infrastructure.gpu_runtime_probe.device_nodes import read
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.worker_failures import GpuJobs
 from sir_convert_a_lot.infrastructure.job_engine.attempt import Attempts, PageLimits
 from sir_convert_a_lot.infrastructure.job_files import StoredFiles
+from sir_convert_a_lot.infrastructure.local_conversion import convert_alone
 from sir_convert_a_lot.infrastructure.workers.pool import WorkerPool
 from sir_convert_a_lot.settings import MIB
 
@@ -69,21 +71,23 @@ class MadeService:
             await pool.close()
 
     async def _attempt(self, pool: WorkerPool, request: JobRequest) -> dict[str, Any]:
+        upload = self.files.new_upload_path()
+        upload.write_bytes(b"%PDF-1.4")
+        self.files.keep_upload(request.job_id, upload)
+        async with pool.slot(str(request.pci_id)) as slot:
+            return await self.attempts().make(slot, request, lambda _: None)
+
+    def attempts(self) -> Attempts:
         async def keep(request: JobRequest) -> JobRequest:
             return request
 
-        attempts = Attempts(
+        return Attempts(
             files=self.files,
             check_again=keep,
             follow_on_gpu=GpuJobs(self.probe, ServerRules()).follow,
             limits=PageLimits(100, 40_000_000),
             engine_arguments={},
         )
-        upload = self.files.new_upload_path()
-        upload.write_bytes(b"%PDF-1.4")
-        self.files.keep_upload(request.job_id, upload)
-        async with pool.slot(str(request.pci_id)) as slot:
-            return await attempts.make(slot, request, lambda _: None)
 
 
 def make_request(name: str, admitted: ProbeSnapshot, limit_s: int) -> JobRequest:
@@ -213,6 +217,32 @@ def test_a_receipt_that_does_not_prove_the_gpu_has_the_contracts_details(service
 def test_a_stage_that_fell_back_because_the_gpu_is_gone_has_the_gpus_cause(service: MadeService) -> None:
     details = fail(*service.run("fell_back", before=lambda: service.set_torch(faults=[ILLEGAL | {"not_in": "spawn"}])))
     assert details["cause"] == "first_kernel_crash"
+
+
+def test_without_a_service_a_failure_on_the_gpu_is_explained_alike(service: MadeService, tmp_path: Path) -> None:
+    def poison() -> None:
+        service.set_torch(faults=[ILLEGAL | {"only_in": "spawn_main"}])
+
+    async def convert() -> GpuNotAvailable:
+        admitted = await service.probe.current()
+        poison()
+        request = make_request("fine", admitted, 30)
+        order = service.attempts()._order(request)
+        pool = WorkerPool("made_gpu_work:convert", workers=1, max_jobs=10, memory_limit_bytes=2048 * MIB)
+        gpu_jobs = GpuJobs(service.probe, ServerRules())
+        try:
+            with pytest.raises(GpuNotAvailable) as refused:
+                await convert_alone(pool, order, 30, lambda _: None, tmp_path, gpu_jobs=gpu_jobs)
+            return refused.value
+        finally:
+            await pool.close()
+
+    local = asyncio.run(convert())
+    service.set_torch(faults=[])
+    (outcome,) = service.run("fine", before=poison)
+    details = fail(outcome)
+    assert local.message == outcome["failure"]["message"]
+    assert local.details | {"probe_id": None} == details | {"probe_id": None}
 
 
 def test_after_a_timeout_no_job_is_promised_the_gpu_on_an_old_look(service: MadeService) -> None:

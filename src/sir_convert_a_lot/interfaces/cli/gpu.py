@@ -30,8 +30,9 @@ LastRung = Annotated[
 def probe(last_rung: LastRung = LADDER[-1], as_json: options.Json = False) -> ExitCode:
     """Climb the ladder of checks and show where it ends. Exits 0 proven, 1 refused, 2 could not tell."""
     from sir_convert_a_lot.bootstrap import probe_gpu
+    from sir_convert_a_lot.settings import load_settings
 
-    snapshot = probe_gpu(last_rung)
+    snapshot = probe_gpu(last_rung, load_settings().settings)
     if as_json:
         answer_json(snapshot_to_json(snapshot))
     else:
