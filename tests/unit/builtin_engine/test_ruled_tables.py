@@ -100,6 +100,27 @@ def test_rules_around_the_head_and_below_the_body_make_a_row_of_every_line() -> 
     assert texts(table) == [list(row) for row in rows]
 
 
+def test_full_lines_with_a_figure_each_are_rows_between_two_rules() -> None:
+    rows = [
+        ("Parser", "Training", "F1"),
+        ("Harper and Huang", "semi-supervised text", "91.3"),
+        ("Kaiser and Smith", "semi-supervised text", "92.1"),
+        ("Mc and Charniaks", "semi-supervised text", "92.7"),
+    ]
+    words: list[Word] = []
+    x, bounds = 54.0, [50.0]
+    for column in range(3):
+        for index, row in enumerate(rows):
+            words += write(row[column], x, 113 + 15 * index + 5 * (index > 0))
+        x = max(word.box.x1 for word in words) + 8
+        bounds.append(x - 4)
+    rulings = [across(y, 50, bounds[-1]) for y in (100, 120, 180)] + [down(bound, 100, 180) for bound in bounds]
+
+    (table,) = find_tables(a_page(words, rulings))
+
+    assert texts(table) == [list(row) for row in rows]
+
+
 def test_a_wrapped_label_goes_on_with_its_row() -> None:
     words = write("Layer", 60, 113) + write("Cost", 200, 113)
     words += write("Self attention with", 60, 133) + write("1.5", 200, 133) + write("restriction", 60, 147)

@@ -87,6 +87,8 @@ def _cuts_of(levels: list[Level], widths: dict[int, float], *, is_open: bool, mi
 def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: bool, min_breaks: float) -> bool:
     """Whether lines ended early often enough, and in enough columns, that no cell runs over all of them."""
     columns = {column for level in levels for column in level}
+    if _are_figures_in_full_rows(levels, columns):
+        return True
     breaks = {
         column: [
             _ends_early(above, below, widths.get(column, 0.0))
@@ -101,6 +103,15 @@ def _are_rows(levels: Sequence[Level], widths: dict[int, float], *, is_open: boo
     if is_open:
         return bool(apart or not pairs)
     return apart >= SURE_COLUMNS or (apart >= MIN_COLUMNS and _is_full(levels))
+
+
+def _are_figures_in_full_rows(levels: Sequence[Level], columns: set[int]) -> bool:
+    """Whether every line has a part in every column, and one column nothing but figures: no cell stacks them."""
+    return (
+        len(columns) >= MIN_COLUMNS
+        and all(level.keys() == columns for level in levels)
+        and any(all(is_number(read_line(level[column].words)) for level in levels) for column in columns)
+    )
 
 
 def _levels_of(lattice: Lattice, row: int, band: dict[int, list[Line]]) -> list[Level]:
