@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from sir_convert_a_lot.domain.host_profile import DEFAULT_PORT, HostProfile
 
 if TYPE_CHECKING:
-    from sir_convert_a_lot.application.ports import Host, LiveService, RepairSite
+    from sir_convert_a_lot.application.host_ports import Host, LiveService, RepairSite
     from sir_convert_a_lot.application.verify import Verification
     from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
     from sir_convert_a_lot.domain.host_findings import Finding
@@ -55,7 +55,7 @@ def verify_host(
     """Look at everything that must hold on the host, and keep the evidence where a folder is named for it. Blocking:
     seconds to minutes.
     """
-    from sir_convert_a_lot.application.ports import CheckSite
+    from sir_convert_a_lot.application.host_ports import CheckSite
     from sir_convert_a_lot.application.verify import verify
     from sir_convert_a_lot.infrastructure.host_checks import CHECKS
     from sir_convert_a_lot.infrastructure.host_evidence import write_evidence
@@ -77,7 +77,7 @@ def wait_for_service(
     profile: HostProfile, connect: Callable[[str], AbstractContextManager[LiveService]], limit_s: float
 ) -> None:
     """Until the host's service answers, or the limit; which of them is for a verification to say. Blocking."""
-    from sir_convert_a_lot.application.ports import CheckSite
+    from sir_convert_a_lot.application.host_ports import CheckSite
     from sir_convert_a_lot.domain.errors import ServiceUnavailable
     from sir_convert_a_lot.infrastructure.host_checks.service import open_service
 

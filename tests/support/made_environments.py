@@ -13,7 +13,7 @@ from pathlib import Path
 
 from made_index import MadeIndex, MadeWheel, made_sibling, made_torch, made_triton
 
-from sir_convert_a_lot.application.ports import CheckSite, LiveService
+from sir_convert_a_lot.application.host_ports import CheckSite, LiveService
 from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
 from sir_convert_a_lot.domain.host_findings import Finding
 from sir_convert_a_lot.domain.host_profile import HostProfile

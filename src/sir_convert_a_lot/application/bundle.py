@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sir_convert_a_lot.application.ports import Host
+from sir_convert_a_lot.application.host_ports import Host
 from sir_convert_a_lot.domain.gpu_facts import Absent, Present
 from sir_convert_a_lot.domain.host_access import CommandOutcome, HostCommand, HostNotReached, HostProblem
 from sir_convert_a_lot.domain.host_profile import HostProfile

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sir_convert_a_lot.application.ports import RepairSite
+from sir_convert_a_lot.application.host_ports import RepairSite
 from sir_convert_a_lot.domain.gpu_facts import Present, RuntimeKind
 from sir_convert_a_lot.domain.host_findings import Finding, Outcome
 from sir_convert_a_lot.domain.repair_actions import Action, Inventory, Plan, TorchSet, Trouble

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sir_convert_a_lot.application.ports import CheckSite, HostCheck
+from sir_convert_a_lot.application.host_ports import CheckSite, HostCheck
 from sir_convert_a_lot.domain.host_access import HostNotReached
 from sir_convert_a_lot.domain.host_check import CheckReport
 from sir_convert_a_lot.domain.host_findings import NOT_REACHED_CODE, Finding, Outcome, Verdict

@@ -27,7 +27,7 @@ from loopback_sshd import (
 from made_gpu_host import NAME, PINNED, MadeHost, made_doctor, made_probe
 from made_v1_service import AMD, MadeService, made_receipt, made_stage, serving
 
-from sir_convert_a_lot.application.ports import CheckSite
+from sir_convert_a_lot.application.host_ports import CheckSite
 from sir_convert_a_lot.application.verify import verify
 from sir_convert_a_lot.bootstrap_hosts import find_profile, reach_host
 from sir_convert_a_lot.domain.host_findings import Verdict

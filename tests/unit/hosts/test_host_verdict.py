@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sir_convert_a_lot.application.ports import CheckSite
+from sir_convert_a_lot.application.host_ports import CheckSite
 from sir_convert_a_lot.application.verify import verify
 from sir_convert_a_lot.domain.errors import ExitCode
 from sir_convert_a_lot.domain.gpu_causes import Remedy

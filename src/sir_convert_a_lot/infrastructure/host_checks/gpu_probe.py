@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sir_convert_a_lot.application.ports import CheckSite
+from sir_convert_a_lot.application.host_ports import CheckSite
 from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
 from sir_convert_a_lot.domain.gpu_facts import LADDER, RungState
 from sir_convert_a_lot.domain.host_access import Ending, HostCommand

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
-from sir_convert_a_lot.application.ports import CheckSite, Host
+from sir_convert_a_lot.application.host_ports import CheckSite, Host
 from sir_convert_a_lot.domain.gpu_facts import Present, RuntimeKind
 from sir_convert_a_lot.domain.host_access import CommandOutcome, HostCommand
 from sir_convert_a_lot.domain.host_check import GpuSample, GpuSeries

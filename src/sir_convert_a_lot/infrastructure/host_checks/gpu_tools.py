@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sir_convert_a_lot.application.ports import CheckSite, Host
+from sir_convert_a_lot.application.host_ports import CheckSite, Host
 from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
 from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
 from sir_convert_a_lot.domain.host_access import CommandOutcome, Ending, HostCommand

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sir_convert_a_lot.application.ports import CheckSite
+from sir_convert_a_lot.application.host_ports import CheckSite
 from sir_convert_a_lot.domain.errors import RetryLaterError, SirConvertError
 from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
 from sir_convert_a_lot.domain.gpu_facts import Present

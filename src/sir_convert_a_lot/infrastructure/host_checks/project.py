@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sir_convert_a_lot.application.ports import CheckSite
+from sir_convert_a_lot.application.host_ports import CheckSite
 from sir_convert_a_lot.domain.gpu_causes import Remedy
 from sir_convert_a_lot.domain.host_access import Ending, HostCommand
 from sir_convert_a_lot.domain.host_check import CheckReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sir_convert_a_lot.application.ports import CheckSite, LiveService
+from sir_convert_a_lot.application.host_ports import CheckSite, LiveService
 from sir_convert_a_lot.domain.errors import SirConvertError
 from sir_convert_a_lot.domain.gpu_causes import Remedy
 from sir_convert_a_lot.domain.host_access import HostCommand

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sir_convert_a_lot.application.ports import CheckSite
+from sir_convert_a_lot.application.host_ports import CheckSite
 from sir_convert_a_lot.domain.gpu_causes import Cause, Remedy
 from sir_convert_a_lot.domain.gpu_facts import Present, RuntimeKind
 from sir_convert_a_lot.domain.host_access import Ending, HostCommand

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from sir_convert_a_lot.application.ports import Host
+from sir_convert_a_lot.application.host_ports import Host
 from sir_convert_a_lot.domain.gpu_facts import Absent, Fact, Present, RuntimeKind, Unknown
 from sir_convert_a_lot.domain.host_profile import HostProfile, TorchPins
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sir_convert_a_lot.application.ports import Host
+from sir_convert_a_lot.application.host_ports import Host
 from sir_convert_a_lot.domain.gpu_facts import Fact, Present, RuntimeKind
 from sir_convert_a_lot.domain.host_access import CommandOutcome, Ending, HostCommand, HostNotReached, HostProblem
 from sir_convert_a_lot.domain.host_profile import HostProfile

@@ -13,7 +13,7 @@ from sir_convert_a_lot.domain.host_access import Ending, HostCommand
 from sir_convert_a_lot.interfaces.cli.talk import say
 
 if TYPE_CHECKING:
-    from sir_convert_a_lot.application.ports import Host
+    from sir_convert_a_lot.application.host_ports import Host
 
 ROOT_MISSING, NO_REPOSITORY, ELSEWHERE = 66, 67, 68
 TIMED_OUT = 124  # as timeout(1) says it
