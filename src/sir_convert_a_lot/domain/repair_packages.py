@@ -162,9 +162,11 @@ def _install(inventory: Inventory, pins: TorchSet, finding: str) -> list[Action]
 
 
 def _settle(inventory: Inventory, pins: TorchSet, finding: str) -> Action:
-    """Installed packages that satisfy their requirement stay as they are, so mostly this fetches nothing."""
+    """What is installed and satisfies its requirement stays as it is, so mostly this fetches nothing. The set is named
+    without its versions: those are the constraints' to say, for whoever asks for it.
+    """
     unwanted = dict.fromkeys(find_strangers(inventory, pins))
-    wanted = (*spell(pins.versions), *inventory.dependents)
+    wanted = (*pins.versions, *inventory.dependents)
     return Action(
         "install_rest",
         (*inventory.pip, "install", "--constraint", inventory.constraints, *wanted),

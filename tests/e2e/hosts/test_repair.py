@@ -6,6 +6,7 @@ The pip, the index and the kills are real; the wheels are made, and tiny.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -78,9 +79,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, template: Path, index: MadeIndex, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Its account's pip asks the ordinary index, as a host's does."""
+    """Its account's pip asks the ordinary index, and always asks it too, as a host's may."""
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", index.url("ordinary"))
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", index.url("ordinary"))
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     return make_project(tmp_path / "project", template, index)
 
@@ -148,6 +150,7 @@ def test_cut_off_while_it_saves_it_begins_anew(project: Project) -> None:
 def test_cut_off_within_a_step_it_goes_on_from_what_was_saved(project: Project, index: MadeIndex) -> None:
     project.install(*CPU_WHEELS)
     index.silent.add("ordinary/simple/filelock")
+    index.asked.clear()
     process = start(project, "never")
     wait_until(lambda: "/ordinary/simple/filelock/" in index.asked)
     assert refusal_of(project) is Refusal.BUSY  # two pips at once would spoil what either does
@@ -158,6 +161,21 @@ def test_cut_off_within_a_step_it_goes_on_from_what_was_saved(project: Project, 
     told: list[str] = []
     assert repair(project, told) is Ended.DONE
     assert told[1] == "that step was under way: putting back what was saved, and beginning from there"
+    assert project.check().outcome is Outcome.OK
+
+
+def test_a_step_that_outlives_whoever_watched_it_still_keeps_others_out(project: Project, index: MadeIndex) -> None:
+    project.install(*CPU_WHEELS)
+    index.silent.add("ordinary/simple/filelock")
+    index.asked.clear()
+    process = start(project, "never")
+    wait_until(lambda: "/ordinary/simple/filelock/" in index.asked)
+    os.kill(parent_of(find_pip(project)), signal.SIGKILL)
+    assert process.wait(60) != 0
+    assert refusal_of(project) is Refusal.BUSY
+    index.silent.clear()
+    wait_until(lambda: refusal_of(project) is None)
+    assert repair(project) is Ended.DONE
     assert project.check().outcome is Outcome.OK
 
 
@@ -256,6 +274,26 @@ def refusal_of(project: Project) -> Refusal | None:
     except RepairRefused as refused:
         return refused.refusal
     return None
+
+
+def find_pip(project: Project) -> int:
+    """The process that installs into this environment."""
+    start_of_command = f"{project.environment}/bin/python\0-m\0pip\0install"
+    (found,) = (
+        int(folder.name) for folder in Path("/proc").glob("[0-9]*") if read_command(folder).startswith(start_of_command)
+    )
+    return found
+
+
+def read_command(folder: Path) -> str:
+    try:
+        return (folder / "cmdline").read_text()
+    except OSError:  # it ended meanwhile
+        return ""
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def start(project: Project, until: str) -> subprocess.Popen[bytes]:
