@@ -27,7 +27,8 @@ LOG = f"""\
 2026-01-01T00:00:00 GET /v1/convert/jobs X-API-Key: {API_KEY}
 2026-01-01T00:00:01 fetching with Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl
 2026-01-01T00:00:02 from 192.0.2.17, by somebody@example.org
-2026-01-01T00:00:03 reading /home/somebody/papers/x.pdf"""
+2026-01-01T00:00:03 reading /home/somebody/papers/x.pdf
+2026-01-01T00:00:04 a caller sent {HERE}"""
 
 
 @pytest.fixture
@@ -49,7 +50,6 @@ def host(account: Account) -> Iterator[MadeHost]:
 def archive(host: MadeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MADE_TOKEN", HERE)
     service = MadeService(host.revision, on_work=lambda is_working: host.set_busy(87 if is_working else 2))
-    service.warnings = [f"made on a machine where {HERE} is set"]
     target = tmp_path / "report.zip"
     with serving(service):
         hosts = host.write_hosts(tmp_path / "hosts.toml", service.port)
@@ -81,6 +81,7 @@ def test_a_bundle_has_what_a_report_needs_and_nothing_private(archive: Path, hos
         "2026-01-01T00:00:01 fetching with Authorization: Bearer <secret>",
         "2026-01-01T00:00:02 from <address>, by <mail>",
         "2026-01-01T00:00:03 reading <home>/papers/x.pdf",
+        "2026-01-01T00:00:04 a caller sent <secret>",
         "2026 started by <user> in <home>/x",
     ]
     account = host.sshd.account
