@@ -208,6 +208,40 @@ def test_a_paragraph_goes_on_over_three_pages_past_a_table() -> None:
     assert [p.text for p in joined] == ["One two three.", ""]
 
 
+def half(page: int, *rows: str, has_header: bool, x1: float = 190) -> Paragraph:
+    box = Box(40, 100, x1, 300)
+    cells = tuple(Cell(row, column, text) for row, line in enumerate(rows) for column, text in enumerate(line.split()))
+    return Paragraph(page, box, "", Font("", 10), 1, box, table=Table(page, box, len(rows), 2, cells, has_header))
+
+
+def rows_of(paragraph: Paragraph) -> list[str]:
+    table = paragraph.table
+    assert table is not None
+    return [" ".join(cell.text for cell in table.cells if cell.row == row) for row in range(table.rows)]
+
+
+def test_a_table_goes_on_over_the_page_with_or_without_its_head_again() -> None:
+    first, again = (
+        half(0, "Street Nests", "Mill 7", has_header=True),
+        half(1, "Street Nests", "Quay 2", has_header=True),
+    )
+    (joined,) = join_across_breaks([first, again, half(2, "Dock 5", has_header=False)])
+    assert rows_of(joined) == ["Street Nests", "Mill 7", "Quay 2", "Dock 5"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        half(1, "Bird Count", "Swift 2", has_header=True),
+        half(1, "Dock 5", has_header=False, x1=250),
+        half(2, "Dock 5", has_header=False),
+    ],
+)
+def test_another_table_is_not_joined(second: Paragraph) -> None:
+    paragraphs = [half(0, "Street Nests", "Mill 7", has_header=True), second]
+    assert join_across_breaks(paragraphs) == paragraphs
+
+
 def test_a_new_sentence_or_a_finished_paragraph_is_not_joined() -> None:
     paragraphs = [
         paragraph("It ends here."),

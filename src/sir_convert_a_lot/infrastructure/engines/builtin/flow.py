@@ -1,4 +1,4 @@
-"""Paragraphs that run on: joined across columns and pages, past figures, tables and notes in between.
+"""Paragraphs and tables that run on: joined across columns and pages, past figures and notes in between.
 
 Owns that judgement. Refuses to look at lines: `paragraphs.py` says how each paragraph begins and ends.
 """
@@ -9,22 +9,45 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import HYPHENS, join_lines
-from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Paragraph
+from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Paragraph, Table
 
 LOOK_BACK = 8  # paragraphs of other type (captions, notes, tables) that may stand between the halves
 SAME_SIZE = 0.04
+SAME_EDGE_PT = 4.0  # between the edges of the two halves of one table
 
 
 def join_across_breaks(paragraphs: Sequence[Paragraph]) -> list[Paragraph]:
     """The same paragraphs, a second half put where its first half stands."""
     joined: list[Paragraph] = []
     for paragraph in paragraphs:
+        if joined and (table := _join_tables(joined[-1], paragraph)) is not None:
+            joined[-1] = replace(joined[-1], page_index=paragraph.page_index, box=paragraph.box, table=table)
+            continue
         index = _first_half(joined, paragraph)
         if index is None:
             joined.append(paragraph)
         else:
             joined[index] = _join(joined[index], paragraph)
     return joined
+
+
+def _join_tables(first: Paragraph, second: Paragraph) -> Table | None:
+    """The table of two pages in a row as one, where the second half repeats its head or has none; else None."""
+    upper, lower = first.table, second.table
+    if upper is None or lower is None or second.page_index != first.page_index + 1 or upper.columns != lower.columns:
+        return None
+    if abs(first.box.x0 - second.box.x0) > SAME_EDGE_PT or abs(first.box.x1 - second.box.x1) > SAME_EDGE_PT:
+        return None
+    repeats = lower.has_header and upper.has_header and _head(upper) == _head(lower)
+    if (lower.has_header and not repeats) or any(cell.row == 0 and cell.row_span > 1 for cell in lower.cells):
+        return None
+    start = 1 if repeats else 0
+    moved = [replace(cell, row=cell.row + upper.rows - start) for cell in lower.cells if cell.row >= start]
+    return replace(upper, rows=upper.rows + lower.rows - start, cells=(*upper.cells, *moved))
+
+
+def _head(table: Table) -> list[tuple[int, int, str]]:
+    return sorted((cell.column, cell.column_span, cell.text) for cell in table.cells if cell.row == 0)
 
 
 def _first_half(before: Sequence[Paragraph], paragraph: Paragraph) -> int | None:
