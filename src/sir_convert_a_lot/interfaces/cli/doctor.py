@@ -34,9 +34,10 @@ def doctor(
     Exits 0 whatever it shows; whether a host is fit for its GPU is asked with `host verify`.
     """
     from sir_convert_a_lot.bootstrap import probe_gpu
+    from sir_convert_a_lot.settings import load_settings
 
     seen = _look(service_url, config)
-    snapshot = None if skip_gpu else probe_gpu()
+    snapshot = None if skip_gpu else probe_gpu(settings=load_settings(config).settings)
     seen["gpu"] = None if snapshot is None else _tell_gpu(snapshot)
     seen["next"] = _advise(seen, snapshot)
     if as_json:
