@@ -17,13 +17,13 @@ from typing import List, Set
 
 
 def save(source: Path, target: Path, left_out: str) -> None:
-    """Make `target` a tree of links to all of `source` but `left_out`; of copies where there can be no links."""
+    """Make `target`, which is not there, a tree of links to all of `source` but `left_out`."""
     for folder, names, files in os.walk(source):
         leave_out(left_out, source, folder, names)
         there = target / Path(folder).relative_to(source)
         there.mkdir(parents=True, exist_ok=True)
         for name in files + [name for name in names if (Path(folder) / name).is_symlink()]:
-            put(Path(folder) / name, there / name)
+            link(Path(folder) / name, there / name)
 
 
 def leave_out(name: str, root: Path, folder: str, names: List[str]) -> None:
@@ -31,15 +31,20 @@ def leave_out(name: str, root: Path, folder: str, names: List[str]) -> None:
         names.remove(name)
 
 
+def link(source: Path, target: Path) -> None:
+    """`target`, which is not there, becomes a link to `source`, or a copy of it."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # no links on this file system, too many to one file, or a file of another account
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
 def put(source: Path, target: Path) -> None:
     """`target` becomes `source`, at once."""
     part = target.with_name(f".{os.getpid()}.part")
     with suppress(FileNotFoundError):
         part.unlink()
-    try:
-        os.link(source, part, follow_symlinks=False)
-    except OSError:  # no links on this file system, or too many to one file
-        shutil.copy2(source, part, follow_symlinks=False)
+    link(source, part)
     part.replace(target)
     # Renaming a link over another link to the same file does nothing, by POSIX: the part is still there.
     with suppress(FileNotFoundError):
