@@ -3,7 +3,8 @@
 Run `python benchmarks/receipt_overhead.py [PDF] [--rounds N] [--device cuda:0]`. Uses the models that the engine finds
 (`convert-a-lot models download`); without any, tiny made ones, whose conversions are so short that the share says
 little and the milliseconds count. On the CPU, models have one thread and processor time is compared, so that a busy
-machine does not decide (set OMP_NUM_THREADS=1 as well); on a GPU wall time is, and the GPU's activity is sampled.
+machine does not decide (set OMP_NUM_THREADS=1 as well); on a GPU wall time is, and the GPU's activity is sampled. The
+share is the median of the differences within a round; the interval beside it says how far that can be believed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from random import Random
 
 from sir_convert_a_lot.domain.engine import EngineOptions
 from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
@@ -24,6 +26,7 @@ from sir_convert_a_lot.infrastructure.engines.docling.loading import LoadedPipel
 from sir_convert_a_lot.infrastructure.gpu_activity.witness import GpuWitness
 
 ROOT = Path(__file__).resolve().parent.parent
+RESAMPLES = 2000
 STAGES = (
     "preprocessing_model",
     "layout_model",
@@ -60,9 +63,6 @@ def compare(engine: DoclingEngine, pdf: Path, rounds: int, device: str) -> dict[
     options = EngineOptions(device=device)
     loaded = engine.load(options)
     clock = time.process_time if device == "cpu" else time.perf_counter
-    watched_s: list[float] = []
-    bare_s: list[float] = []
-
     witness = GpuWitness()
 
     def convert() -> None:
@@ -70,19 +70,36 @@ def compare(engine: DoclingEngine, pdf: Path, rounds: int, device: str) -> dict[
             engine.convert(pdf, options, lambda *_: None)
 
     convert()
-    for _ in range(rounds):
-        watched_s.append(timed(convert, clock))
-        bare_s.append(timed_bare(loaded, pdf, clock))
+    watched_s: list[float] = []
+    bare_s: list[float] = []
+    for turn in range(rounds):
+        if turn % 2:  # who goes first alternates, so that neither always follows the other
+            watched_s.append(timed(convert, clock))
+            bare_s.append(timed_bare(loaded, pdf, clock))
+        else:
+            bare_s.append(timed_bare(loaded, pdf, clock))
+            watched_s.append(timed(convert, clock))
     watched, bare = statistics.median(watched_s), statistics.median(bare_s)
+    added_s = [with_receipt - without for with_receipt, without in zip(watched_s, bare_s, strict=True)]
+    low, high = bound_median(added_s)
     return {
         "pdf": pdf.name,
         "device": device,
+        "clock": "processor" if device == "cpu" else "wall",
         "rounds": rounds,
         "watched_ms": round(watched * 1000, 1),
         "bare_ms": round(bare * 1000, 1),
-        "overhead_ms": round((watched - bare) * 1000, 1),
-        "overhead_percent": round((watched / bare - 1) * 100, 2),
+        "overhead_ms": round(statistics.median(added_s) * 1000, 1),
+        "overhead_percent": round(statistics.median(added_s) / bare * 100, 2),
+        "overhead_percent_95": [round(low / bare * 100, 2), round(high / bare * 100, 2)],
     }
+
+
+def bound_median(values: list[float]) -> tuple[float, float]:
+    """The 95 % interval of the median, by resampling (percentile bootstrap); the same in every run of these values."""
+    random = Random(0)
+    medians = sorted(statistics.median(random.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES)]
 
 
 def timed_bare(loaded: LoadedPipeline, pdf: Path, clock: Callable[[], float]) -> float:

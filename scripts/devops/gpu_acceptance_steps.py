@@ -33,7 +33,7 @@ PROMISED = {"SIR_CONVERT_A_LOT_PROMISED_DEVICE": "gpu"}
 # Nowhere: bus ff is the last one, and a function 7 there belongs to no GPU.
 ABSENT_PCI_ID = "0000:ff:1f.7"
 LONG_PAGES, BUSY_PAGES = 160, 30
-OVERHEAD_ROUNDS, OVERHEAD_LIMIT_S = 8, 240.0
+OVERHEAD_ROUNDS, OVERHEAD_LIMIT_S = 40, 240.0
 
 
 @dataclass(slots=True)
