@@ -38,6 +38,13 @@ CUDA_WHEELS = (
     made_triton("triton", "3.6.0"),
 )
 CPU_WHEELS = (made_torch(CPU), made_sibling("torchvision", "0.25.0+cpu", CPU), made_sibling("torchaudio", CPU, CPU))
+NEWER = "2.15.0+cu130"
+NEWER_WHEELS = (
+    made_torch(NEWER, ["filelock", "triton==3.7.0"]),
+    made_sibling("torchvision", "0.30.0+cu130", NEWER),
+    made_sibling("torchaudio", NEWER, NEWER),
+    made_triton("triton", "3.7.0"),
+)
 FILELOCK = MadeWheel("filelock", "3.20.0")
 READER = MadeWheel("paper-reader", "1.4", ["torch>=2,<3"])  # stands for what uses torch, as Docling does
 PIN_ROWS = {wheel.name: wheel.version for wheel in ROCM_WHEELS}
@@ -47,7 +54,7 @@ def fill(index: MadeIndex) -> None:
     """The indexes of both vendors, and the ordinary one, which has a newer torch for everyone who asks it."""
     index.add("rocm", *ROCM_WHEELS)
     index.add("cuda", *CUDA_WHEELS)
-    index.add("ordinary", FILELOCK, READER, *CPU_WHEELS, made_torch("2.15.0+cu130"), made_triton("triton", "3.7.0"))
+    index.add("ordinary", FILELOCK, READER, *CPU_WHEELS, *NEWER_WHEELS)
 
 
 @dataclass(frozen=True)

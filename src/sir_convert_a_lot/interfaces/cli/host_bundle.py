@@ -36,9 +36,10 @@ def bundle(
     hosts: HostsFile = None,
     api_key: options.ApiKey = None,
 ) -> None:
-    """Write an archive for a bug report: verification, probe, packages, settings and log of a host.
+    """Write an archive for a bug report, without anything private.
 
-    Keys, tokens, names of accounts and machines, home folders and addresses are taken out of all of it.
+    It holds the verification, the probe, the packages, the settings and the log of a host. Keys, tokens,
+    names of accounts and machines, home folders and addresses are taken out of all of it.
     """
     from sir_convert_a_lot.application.bundle import gather
     from sir_convert_a_lot.bootstrap_hosts import find_private_words, find_profile, reach_host, verify_host
