@@ -29,7 +29,7 @@ def doctor(
     config: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show how this installation is: program, models, storage, service, GPU, and what to do next.
+    """Show how this installation is, and what to do next.
 
     Exits 0 whatever it shows; whether a host is fit for its GPU is asked with `host verify`.
     """
