@@ -141,10 +141,7 @@ class Dispatcher:
                 logger.exception("could not take the next job, trying again soon")
 
     async def _claim(self, queue: Queue) -> None:
-        if self._suspects:
-            room = 1 - len(self._claimed | self._unrecorded)
-        else:
-            room = self._size - len(self._claimed)
+        room = self._count_room()
         if room <= 0:
             return
         self._released.clear()
@@ -152,6 +149,11 @@ class Dispatcher:
         self._claimed |= started - self._released  # a short job may be over before this answer arrives
         for job_id in given_up:
             self._give_up(job_id)
+
+    def _count_room(self) -> int:
+        if self._suspects:
+            return 1 - len(self._claimed | self._unrecorded)
+        return self._size - len(self._claimed)
 
     async def _release_lost(self) -> None:
         """Free the place of a job that was claimed and never came to its step: canceled just then."""
