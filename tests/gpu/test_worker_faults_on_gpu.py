@@ -85,6 +85,7 @@ def test_an_assertion_on_the_device_sticks_to_its_process_and_is_told_so(
 def test_after_a_sticky_fault_the_gpu_is_proven_anew_in_a_fresh_child(workers: dict[str, dict[str, Any]]) -> None:
     cached = CachedProbe()
     before = cached.current_blocking()
+    cached.invalidate()
     cause, fresh = asyncio.run(cached.explain(fault_of(workers["assert"])))
     assert cause is Cause.GPU_FAULT_STICKY
     assert fresh.is_available

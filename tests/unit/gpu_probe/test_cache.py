@@ -106,14 +106,49 @@ def test_invalidate_forgets_what_is_kept() -> None:
     assert cached.current_blocking().probe_id != first
 
 
-def test_a_probe_that_began_before_an_invalidation_is_served_to_no_one(gate: Gate) -> None:
+def test_a_probe_that_began_before_an_invalidation_is_served_to_no_one_who_asks_after_it(gate: Gate) -> None:
     cached = CachedProbe(gate)
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(cached.current_blocking)
         gate.started.acquire()
         cached.invalidate()
+        later = pool.submit(cached.current_blocking)
         gate.open.set()
-        asking.result(10)
+        assert asking.result(10).probe_id != later.result(10).probe_id
+    assert gate.calls == 2
+
+
+def test_faults_in_a_row_neither_put_off_who_asked_nor_pass_for_changed_nodes(gate: Gate) -> None:
+    cached = CachedProbe(gate)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(cached.current_blocking)
+        gate.started.acquire()
+        for _ in range(10):
+            cached.invalidate()
+        gate.open.set()
+        found = asking.result(10)
+    assert gate.calls == 1
+    assert UNSETTLED not in found.evidence
+    assert cached.peek() is None
+
+
+def test_faults_that_were_reported_while_a_look_ran_share_the_next_one(gate: Gate) -> None:
+    cached = CachedProbe(gate)
+
+    async def ask() -> list[ProbeSnapshot]:
+        before = asyncio.create_task(cached.current())
+        await asyncio.to_thread(gate.started.acquire)
+        after = []
+        for _ in range(5):
+            cached.invalidate()
+            after.append(asyncio.create_task(cached.current()))
+            await asyncio.sleep(0)
+        gate.open.set()
+        return await asyncio.gather(before, *after)
+
+    first, *others = asyncio.run(asyncio.wait_for(ask(), 10))
+    assert first not in others
+    assert len({snapshot.probe_id for snapshot in others}) == 1
     assert gate.calls == 2
 
 

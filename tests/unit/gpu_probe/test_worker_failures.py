@@ -18,7 +18,7 @@ from made_gpus import NVIDIA, SITE
 
 from sir_convert_a_lot.application.ports import JobRequest
 from sir_convert_a_lot.domain.acceleration_policy import Refuse, ServerRules, decide
-from sir_convert_a_lot.domain.errors import GpuNotAvailable
+from sir_convert_a_lot.domain.errors import DocumentTimeout, GpuNotAvailable, WorkerOutOfMemory
 from sir_convert_a_lot.domain.gpu_facts import ProbeSnapshot
 from sir_convert_a_lot.domain.job_spec import AccelerationPolicy, BackendStrategy, JobSpec, OcrMode
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
@@ -248,6 +248,33 @@ def test_without_a_service_a_failure_on_the_gpu_is_explained_alike(service: Made
 def test_after_a_timeout_no_job_is_promised_the_gpu_on_an_old_look(service: MadeService) -> None:
     (outcome,) = service.run("hang", limit_s=2)
     assert outcome["failure"]["code"] == "document_timeout"
+    assert service.probe.peek() is None
+
+
+@pytest.mark.parametrize("code", ["partial_conversion", "pdf_unreadable", "internal_error"])
+def test_a_failure_of_the_document_says_nothing_of_the_gpu(code: str, service: MadeService) -> None:
+    async def fail_otherwise() -> dict[str, Any]:
+        return {"ok": False, "failure": {"code": code, "message": "", "retryable": False, "details": {}}}
+
+    async def follow() -> bool:
+        admitted = await service.probe.current()
+        await GpuJobs(service.probe, ServerRules()).follow("docling", fail_otherwise())
+        return service.probe.peek() is admitted
+
+    assert asyncio.run(follow())
+
+
+@pytest.mark.parametrize("kind", [DocumentTimeout, WorkerOutOfMemory, asyncio.CancelledError])
+def test_a_worker_that_was_killed_has_the_gpu_looked_at_before_the_next_job(kind: Any, service: MadeService) -> None:
+    async def be_killed() -> dict[str, Any]:
+        raise kind("")
+
+    async def follow() -> None:
+        await service.probe.current()
+        with pytest.raises(kind):
+            await GpuJobs(service.probe, ServerRules()).follow("docling", be_killed())
+
+    asyncio.run(follow())
     assert service.probe.peek() is None
 
 

@@ -37,21 +37,26 @@ UNSETTLED = "the device nodes changed while the probe ran, again and again"
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A snapshot, with what it holds for: until its age is over, and while the nodes are the same."""
+    """A snapshot, with what it holds for: until its age is over, while the nodes are the same, and for questions that
+    were asked before anything happened that it did not see.
+    """
 
     snapshot: ProbeSnapshot
     began_at_s: float
     took_s: float
     nodes: Hashable
+    generation: int  # how often something had happened to the GPU when the look began
 
 
 class CachedProbe:
     """`current` gives a snapshot younger than `ttl_s`; safe in any thread and any event loop.
 
-    Callers that come while a probe runs wait for that one. After `invalidate`, and after a device node changed, no
-    caller gets a snapshot whose probe began before it: one under way is run again, and where that never ends the answer
-    is a refusal. When the probe raises, so does `current`, and nothing is kept. `read_watched` gives what must stay the
-    same while a snapshot holds; it is asked with every call. Where looking is slow, it is done ahead of time.
+    Callers that come while a probe runs wait for that one. Who asks after `invalidate` gets no snapshot whose probe
+    began before it; who asked before keeps the answer to the question that he asked, so faults that follow each other
+    quickly put off nobody. A look during which a device node changed answers no one and is run again, and where that
+    never ends the answer is a refusal. When the probe raises, so does `current`, and nothing is kept. `read_watched`
+    gives what must stay the same while a snapshot holds; it is asked with every call. Where looking is slow, it is done
+    ahead of time.
     """
 
     def __init__(
@@ -77,18 +82,31 @@ class CachedProbe:
     def peek(self) -> ProbeSnapshot | None:
         """The kept snapshot while it holds, else None. Never waits."""
         with self._state:
+            asked_in = self._generation
+        return self._peek(asked_in)
+
+    def _peek(self, asked_in: int) -> ProbeSnapshot | None:
+        """What answers a question that was asked when so much had happened."""
+        with self._state:
             kept = self._kept
-        if kept is None or self._clock() - kept.began_at_s >= self._ttl_s or self._read_watched() != kept.nodes:
+        if kept is None or kept.generation < asked_in:
+            return None
+        if self._clock() - kept.began_at_s >= self._ttl_s or self._read_watched() != kept.nodes:
             return None
         return kept.snapshot
 
     def current_blocking(self) -> ProbeSnapshot:
         """A fresh snapshot; runs the probe in this thread, or waits for the one that runs."""
-        if (kept := self.peek()) is not None:
+        with self._state:
+            asked_in = self._generation
+        return self._find_answer(asked_in)
+
+    def _find_answer(self, asked_in: int) -> ProbeSnapshot:
+        if (kept := self._peek(asked_in)) is not None:
             self._look_ahead()
             return kept
         with self._one_at_a_time:
-            if (kept := self.peek()) is not None:
+            if (kept := self._peek(asked_in)) is not None:
                 return kept
             looks = 0
             while (snapshot := self._look()) is None:
@@ -115,13 +133,14 @@ class CachedProbe:
                 return self._asking
             asking: Future[ProbeSnapshot] = Future()
             self._asking = asking
+            asked_in = self._generation
             asking.set_running_or_notify_cancel()
-        threading.Thread(target=self._answer, args=(asking,), name="gpu-probe", daemon=True).start()
+        threading.Thread(target=self._answer, args=(asking, asked_in), name="gpu-probe", daemon=True).start()
         return asking
 
-    def _answer(self, asking: Future[ProbeSnapshot]) -> None:
+    def _answer(self, asking: Future[ProbeSnapshot], asked_in: int) -> None:
         try:
-            snapshot = self.current_blocking()
+            snapshot = self._find_answer(asked_in)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             self._close(asking)
             asking.set_exception(error)
@@ -136,15 +155,15 @@ class CachedProbe:
                 self._asking = None
 
     def invalidate(self) -> None:
-        """Forget the snapshot: a worker died, or the GPU faulted. Never waits."""
+        """The snapshot answers no later question: a worker died, or the GPU faulted. Never waits."""
         with self._state:
-            self._kept = None
             self._asking = None
             self._generation += 1
 
     async def explain(self, fault: WorkerFault) -> tuple[Cause, ProbeSnapshot]:
-        """Why a worker failed on the GPU, told by looking again in a fresh child; and what that look saw."""
-        self.invalidate()
+        """Why a worker failed on the GPU, told by a look in a fresh child that began after `invalidate`, which is the
+        caller's to call when the fault is reported; and what that look saw. Several faults may share one look.
+        """
         fresh = await self.current()
         return judge_worker_fault(fault, fresh), fresh
 
@@ -168,17 +187,17 @@ class CachedProbe:
                 self._is_ahead = False
 
     def _look(self) -> ProbeSnapshot | None:
-        """Probe once and keep it. None: something happened meanwhile, so it answers an old question."""
+        """Probe once and keep it. None: a device node changed meanwhile, so nobody knows what was looked at."""
         with self._state:
             generation = self._generation
         began_at_s, nodes = self._clock(), self._read_watched()
         snapshot = self._take()
         took_s = self._clock() - began_at_s
         with self._state:
-            if generation != self._generation or self._read_watched() != nodes:
+            if self._read_watched() != nodes:
                 return None
             snapshot = compare_with_past(snapshot, self._last_passed)
-            self._kept = _Kept(snapshot, began_at_s, took_s, nodes)
+            self._kept = _Kept(snapshot, began_at_s, took_s, nodes, generation)
             if has_passed_whole(snapshot):
                 self._last_passed = snapshot
         return snapshot

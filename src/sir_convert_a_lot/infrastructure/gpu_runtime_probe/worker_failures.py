@@ -36,20 +36,19 @@ class GpuJobs:
         gives the same failure as at admission.
 
         Raises what `running` raises; for a `WorkerCrashed`, `GpuNotAvailable` where the GPU does not pass any more.
-        However it ends, unless well, no later job is promised the GPU on a look from before.
+        After a process that had the GPU died or was killed, and after a failure on the GPU, no later job is promised
+        the GPU on a look from before. Any other failure is the document's, and says nothing of the GPU.
         """
-        crash: WorkerCrashed | None = None
-        outcome: Json = {"ok": False}
         try:
             outcome = await running
-        except WorkerCrashed as error:
-            crash = error
-        finally:
-            if not outcome["ok"]:
-                self.probe.invalidate()
-        if crash is not None:
+        except WorkerCrashed as crash:
+            self.probe.invalidate()
             raise await self._explain_crash(engine, crash) from crash
+        except BaseException:  # a time or memory limit, or cancelled: its process was killed in the midst of its work
+            self.probe.invalidate()
+            raise
         if not outcome["ok"] and outcome["failure"]["code"] == GpuNotAvailable.code:
+            self.probe.invalidate()
             refusal = await self._explain(engine, outcome)
             return {"ok": False, "failure": describe_failure(refusal)}
         return outcome
