@@ -36,6 +36,7 @@ class Refusal(StrEnum):
     UNFINISHED = "repair_unfinished"
     NO_ENVIRONMENT = "no_environment"
     STORAGE = "storage"
+    SAVED_INCOMPLETE = "saved_incomplete"  # putting it back would take away what it lacks
 
 
 TOLD = {
@@ -43,6 +44,10 @@ TOLD = {
     Refusal.FENCED: ("another repair has taken this one over on {host}", "leave it to that one"),
     Refusal.UNFINISHED: ("a repair of {host} was cut off", "run the same command again"),
     Refusal.NO_ENVIRONMENT: ("{host} has no environment of the project", "make it there first: make environment"),
+    Refusal.SAVED_INCOMPLETE: (
+        "what a repair of {host} had saved is not whole, and was not put back",
+        "make the environment anew: remove it, then make environment",
+    ),
     Refusal.STORAGE: ("the environment on {host} cannot be written", "mend what the evidence says"),
 }
 
@@ -87,7 +92,9 @@ class Journal:
     def was_cut_off_within(self) -> bool:
         """A step that changes packages was under way: what it left nobody knows."""
         index = self.next_index
-        return index < len(self.states) and self.states[index] is not StepState.PENDING
+        if index == len(self.states) or self.states[index] is StepState.PENDING:
+            return False
+        return self.actions[index].changes_packages
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from made_gpu_host import NAME, PINNED, REPOSITORY, MadeHost, made_probe
 from made_index import MadeIndex, running_index
 from made_v1_service import MadeService, serving
 
+from sir_convert_a_lot.application.host_ports import RepairSite
 from sir_convert_a_lot.application.repair import propose
 from sir_convert_a_lot.bootstrap_hosts import build_repair_site, find_profile
+from sir_convert_a_lot.infrastructure.host_repair.agent import STATE
 from sir_convert_a_lot.interfaces.cli.app import run
 
 pytestmark = [
@@ -105,6 +107,21 @@ def spoil(host: MadeHost) -> None:
     host.sshd.give(host.root)
 
 
+def begin_repair(stage: Stage) -> RepairSite:
+    """As far as it is when everything is saved and nothing done."""
+    stage.repair()  # writes the hosts file
+    profile = find_profile(NAME, stage.folder / "hosts.toml")
+    site = build_repair_site(profile)
+    proposal = propose(site, profile.runtime_kind, [])
+    site.begin(proposal.plan.to_run, proposal.goal, saves=True)
+    return site
+
+
+def files_of(environment: Path) -> set[str]:
+    inner = {path.relative_to(environment) for path in environment.rglob("*")}
+    return {str(path) for path in inner if path.parts[0] != STATE and "__pycache__" not in path.parts}
+
+
 def test_a_plan_shows_everything_and_changes_nothing(stage: Stage) -> None:
     spoil(stage.host)
     code, said = stage.repair()
@@ -163,13 +180,42 @@ def test_packages_stay_when_a_service_that_did_not_run_still_does_not(stage: Sta
     assert stage.host.site_packages.joinpath("torch-2.10.0+rocm7.1.dist-info").exists()
 
 
+def test_cut_off_within_a_restart_alone_the_environment_stays_whole(stage: Stage) -> None:
+    stage.service.health_status = 503
+    stage.systemd(restart="kill -9 $PPID")  # whoever watched the step is gone, as with a connection that broke
+    before = files_of(stage.host.root / ".venv")
+    assert stage.repair("--apply")[0] == 69
+    journal = json.loads((stage.host.root / ".venv" / STATE / "journal.json").read_text())
+    steps = [(step["action"]["name"], step["state"]) for step in journal["actions"]]
+    assert (journal["phase"], steps) == ("applying", [("restart_service", "running")])
+    stage.service.health_status = 200
+    stage.systemd()
+    code, said = stage.repair("--apply")
+    assert (code, "Done." in said) == (0, True), said
+    assert files_of(stage.host.root / ".venv") == before
+
+
+def test_a_saved_copy_that_is_not_whole_is_not_put_back(stage: Stage) -> None:
+    spoil(stage.host)
+    site = begin_repair(stage)
+    state = stage.host.root / ".venv" / STATE
+    journal = json.loads((state / "journal.json").read_text())
+    step = next(step for step in journal["actions"] if step["action"]["changes_packages"])
+    for earlier in journal["actions"][: journal["actions"].index(step)]:
+        earlier["state"] = "done"
+    step["state"] = "running"  # as it stands when that step was cut off
+    (state / "journal.json").write_text(json.dumps(journal))
+    shutil.rmtree(state / "saved" / "lib")
+    before = files_of(stage.host.root / ".venv")
+    code, said = stage.repair("--apply", "--json")
+    assert (code, json.loads(said)["error"]["details"]["reason"]) == (1, "saved_incomplete")
+    assert files_of(stage.host.root / ".venv") == before
+    assert site.look()[1] is not None
+
+
 def test_a_plan_tells_of_a_repair_that_was_cut_off(stage: Stage) -> None:
     spoil(stage.host)
-    stage.repair()  # writes the hosts file
-    profile = find_profile(NAME, stage.folder / "hosts.toml")
-    site = build_repair_site(profile)
-    proposal = propose(site, profile.runtime_kind, [])
-    site.begin(proposal.plan.to_run, proposal.goal, saves=True)
+    begin_repair(stage)
     assert "was cut off; --apply goes on with it." in stage.repair()[1]
     code, said = stage.repair("--apply")
     assert (code, "Done." in said) == (0, True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from sir_convert_a_lot.infrastructure.host_repair import saved_tree
-from sir_convert_a_lot.infrastructure.host_repair.saved_tree import restore, save
+from sir_convert_a_lot.infrastructure.host_repair.saved_tree import SavedIncomplete, restore, save
 
 STATE = ".state"
+HELD = ["bin/python", "lib/torch"]
 
 
 @pytest.fixture
@@ -72,15 +74,15 @@ def test_everything_comes_back(environment: Path) -> None:
     before = content(environment)
     spoil(environment)
     assert content(environment) != before
-    assert restore(environment / STATE / "saved", environment, STATE) == []
+    assert restore(environment / STATE / "saved", environment, STATE, HELD) == []
     assert content(environment) == before
 
 
 def test_putting_back_twice_changes_nothing(environment: Path) -> None:
     spoil(environment)
-    restore(environment / STATE / "saved", environment, STATE)
+    restore(environment / STATE / "saved", environment, STATE, HELD)
     inodes = {path: path.lstat().st_ino for path in environment.rglob("*")}
-    restore(environment / STATE / "saved", environment, STATE)
+    restore(environment / STATE / "saved", environment, STATE, HELD)
     assert {path: path.lstat().st_ino for path in environment.rglob("*")} == inodes
 
 
@@ -98,7 +100,7 @@ def test_where_there_can_be_no_links_copies_do(environment: Path, monkeypatch: p
     save(environment, saved, STATE)
     before = content(environment)
     spoil(environment)
-    assert restore(saved, environment, STATE) == []
+    assert restore(saved, environment, STATE, HELD) == []
     assert content(environment) == before
 
 
@@ -106,8 +108,18 @@ def test_the_state_of_the_repair_itself_is_neither_saved_nor_taken_away(environm
     journal = environment / STATE / "journal.json"
     journal.write_text("{}")
     assert not (environment / STATE / "saved" / STATE).exists()
-    restore(environment / STATE / "saved", environment, STATE)
+    restore(environment / STATE / "saved", environment, STATE, HELD)
     assert journal.read_text() == "{}"
+
+
+@pytest.mark.parametrize("lost", ["", "bin/python", "lib"])
+def test_what_is_not_whole_takes_nothing_away(environment: Path, lost: str) -> None:
+    before = content(environment)
+    gone = environment / STATE / "saved" / lost
+    gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
+    with pytest.raises(SavedIncomplete):
+        restore(environment / STATE / "saved", environment, STATE, HELD)
+    assert content(environment) == before
 
 
 @pytest.mark.parametrize("name", ["agent", "inventory", "saved_tree"])

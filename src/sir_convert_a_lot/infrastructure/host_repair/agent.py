@@ -18,10 +18,10 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from sir_convert_a_lot.infrastructure.host_repair.inventory import list_distributions, surroundings, take_inventory
-from sir_convert_a_lot.infrastructure.host_repair.saved_tree import restore, save
+from sir_convert_a_lot.infrastructure.host_repair.saved_tree import SavedIncomplete, restore, save
 
 Order = Dict[str, Any]
 
@@ -41,6 +41,8 @@ def carry_out(order: Order) -> Order:
         return WORK[order["what"]](order, Place(Path(order["python"]).expanduser().absolute()))
     except Refused as refusal:
         return {"refused": str(refusal), "detail": ""}
+    except SavedIncomplete as error:
+        return {"refused": "saved_incomplete", "detail": str(error)}
     except OSError as error:  # a full disk, an environment that is another account's
         return {"refused": "storage", "detail": str(error)}
 
@@ -77,6 +79,17 @@ class Place:
             yield lock
         finally:
             os.close(lock)
+
+    def list_saved(self) -> List[str]:
+        """What a saved copy of this environment must hold, as relative paths."""
+        about = [path for _, _, path in list_distributions(self.packages)]
+        return [str(path.relative_to(self.environment)) for path in (self.python, self.packages, *about)]
+
+    def put_back(self, journal: Order) -> List[str]:
+        """What `begin` saved, if it did; gives back what could not be made the same."""
+        if journal["saved"] is None:
+            return []
+        return restore(self.saved, self.environment, STATE, journal["saved"])
 
     def read_journal(self) -> Optional[Order]:
         try:
@@ -149,6 +162,7 @@ def begin(order: Order, place: Place) -> Order:
             "goal": order["goal"],
             "began_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "phase": "saving",
+            "saved": place.list_saved() if order["saves"] else None,  # None: no step changes packages
             "actions": [{"state": "pending", "action": action} for action in order["actions"]],
         }
         place.write_journal(journal)
@@ -188,7 +202,7 @@ def rewind(order: Order, place: Place) -> Order:
     """Put back what was saved and mark every step that changes packages as not done; the repair goes on from there."""
     with place.locked():
         journal = place.own_journal(order)
-        restore(place.saved, place.environment, STATE)
+        place.put_back(journal)
         for step in journal["actions"]:
             if step["action"]["changes_packages"] or step["state"] != "done":
                 step["state"] = "pending"
@@ -222,7 +236,7 @@ def roll_back(order: Order, place: Place) -> Order:
         journal = place.own_journal(order)
         journal["phase"] = "rolling_back"
         place.write_journal(journal)
-        strayed = restore(place.saved, place.environment, STATE) if place.saved.exists() else []
+        strayed = place.put_back(journal)
         end(place, journal, "rolled_back")
     return {"journal": journal, "strayed": strayed}
 

@@ -13,7 +13,11 @@ import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import List, Set
+from typing import List, Sequence, Set
+
+
+class SavedIncomplete(Exception):
+    """What was saved does not hold what it must: putting it back would take away what it does not hold."""
 
 
 def save(source: Path, target: Path, left_out: str) -> None:
@@ -51,8 +55,12 @@ def put(source: Path, target: Path) -> None:
         part.unlink()
 
 
-def restore(source: Path, target: Path, left_out: str) -> List[str]:
-    """Make `target` what `source` is. May be cut off and run again; gives back what could not be made the same."""
+def restore(source: Path, target: Path, left_out: str, must_hold: Sequence[str]) -> List[str]:
+    """Make `target` what `source` is. May be cut off and run again; gives back what could not be made the same.
+
+    `must_hold`: relative paths. Raises `SavedIncomplete`, with `target` untouched, where `source` lacks one of them.
+    """
+    hold(source, must_hold)
     kept: Set[Path] = set()
     for folder, names, files in os.walk(source):
         inner = Path(folder).relative_to(source)
@@ -68,6 +76,15 @@ def restore(source: Path, target: Path, left_out: str) -> List[str]:
     return [
         str(inner) for inner in sorted(kept) if not (source / inner).is_dir() and differ(source / inner, target / inner)
     ]
+
+
+def hold(source: Path, must_hold: Sequence[str]) -> None:
+    """Before anything is removed: a source that is not there, or is half of one, would remove all or half of it."""
+    if source.is_symlink() or not source.is_dir():
+        raise SavedIncomplete(f"{source} is not there")
+    missing = [inner for inner in must_hold if not os.path.lexists(source / inner)]
+    if missing:
+        raise SavedIncomplete(f"{source} does not hold {', '.join(missing[:5])}")
 
 
 def restore_file(source: Path, target: Path) -> None:
