@@ -24,7 +24,7 @@ def test_a_result_has_exactly_the_fields_of_the_contract(service: Any, succeeded
     assert answer.status_code == 200
     assert set(body) == {"api_version", "job_id", "status", "result"}
     assert (body["api_version"], body["job_id"], body["status"]) == ("v1", succeeded["job_id"], "succeeded")
-    assert set(result) == {"artifact", "conversion_metadata", "warnings", "execution"}
+    assert set(result) == {"artifact", "conversion_metadata", "warnings", "execution", "quality"}
     assert set(result["artifact"]) == {"markdown_filename", "size_bytes", "sha256"}
     assert result["artifact"]["markdown_filename"] == "paper.md"
     metadata = result["conversion_metadata"]
@@ -33,6 +33,9 @@ def test_a_result_has_exactly_the_fields_of_the_contract(service: Any, succeeded
     assert metadata["options_fingerprint"].startswith("sha256:")
     assert result["execution"]["acceleration_used"] == "cpu"
     assert result["execution"]["stages"]
+    quality = result["quality"]
+    assert (quality["words_lost"], quality["empty_pages"]) == (0, [])
+    assert quality["words_read"] > 0
 
 
 def test_an_inline_result_carries_the_markdown_of_the_file(service: Any, succeeded: Job) -> None:

@@ -11,8 +11,9 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import Any
 
 from sir_convert_a_lot.domain.engine import (
     Confidence,
@@ -28,6 +29,7 @@ from sir_convert_a_lot.domain.gpu_activity import DeviceWitness, GpuActivity, Re
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.job import ResultMetadata
 from sir_convert_a_lot.domain.job_spec import JobSpec, Normalize, OcrMode
+from sir_convert_a_lot.domain.quality import QualityReport
 from sir_convert_a_lot.domain.receipt import (
     NO_DEVICE,
     ExecutionReceipt,
@@ -99,9 +101,8 @@ def convert_document(
     receipt = _write_receipt(order, engine, stages, seen, (time.perf_counter() - started) * 1000)
     _check_promise(order, receipt)
     ocr_was_used = any(stage.stage == "ocr" for stage in chosen.stages)
-    return Conversion(
-        markdown, _describe(markdown, order, engine, receipt, ocr_was_used=ocr_was_used, warnings=warnings)
-    )
+    metadata = _describe(markdown, order, engine, receipt, ocr_was_used=ocr_was_used, warnings=warnings)
+    return Conversion(markdown, replace(metadata, quality=_tell_quality(chosen)))
 
 
 def _run_watched(
@@ -245,6 +246,14 @@ def _describe(
         warnings=warnings + unseen,
         execution=receipt.to_json(),
     )
+
+
+def _tell_quality(outcome: EngineOutcome) -> dict[str, Any]:
+    """What the engine tells of its text; of one that tells nothing, its confidence."""
+    if outcome.quality is not None:
+        return outcome.quality.to_json()
+    confidence = None if outcome.confidence is None else outcome.confidence.value
+    return QualityReport(outcome.pages_total, confidence).to_json()
 
 
 def name_markdown(pdf_filename: str) -> str:

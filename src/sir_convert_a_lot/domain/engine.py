@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.job_spec import TableMode
+from sir_convert_a_lot.domain.quality import QualityReport
 from sir_convert_a_lot.domain.receipt import StageReceipt
 
 
@@ -46,7 +47,10 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class EngineOutcome:
-    """What one pass gave. `failed_pages` are 1-based; any failed page fails the job as `partial_conversion`."""
+    """What one pass gave. `failed_pages` are 1-based; any failed page fails the job as `partial_conversion`.
+
+    `quality` None: the engine tells nothing of it.
+    """
 
     markdown: str
     pages_total: int
@@ -54,6 +58,7 @@ class EngineOutcome:
     confidence: Confidence | None = None
     failed_pages: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    quality: QualityReport | None = None
 
 
 # (stage, pages finished in this stage, pages in the document); called after each page, from the engine's own thread.

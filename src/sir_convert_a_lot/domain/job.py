@@ -86,6 +86,7 @@ class ResultMetadata:
     warnings: tuple[str, ...]
     execution: dict[str, Any]
     execution_sha256: str | None = None  # hex, of `artifacts/execution.json`; None where no such file was written
+    quality: dict[str, Any] | None = None  # as JSON (`quality.py`); None in results of older versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sir_convert_a_lot.infrastructure.engines.builtin.flow import join_across_breaks
@@ -319,8 +321,8 @@ def test_the_first_lines_of_the_body_are_no_furniture() -> None:
 def test_confidence_is_poor_for_scans_and_unmapped_fonts_and_good_for_text() -> None:
     def judged(*pages: Page) -> str:
         quality = TextQuality()
-        for page in pages:
-            quality.add(page)
+        for index, page in enumerate(pages):
+            quality.add(replace(page, page_index=index))
         assert quality.confidence is not None
         return quality.confidence.value
 

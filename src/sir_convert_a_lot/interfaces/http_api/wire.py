@@ -97,11 +97,30 @@ class ConversionMetadata(BaseModel):
     options_fingerprint: str
 
 
+class Quality(BaseModel):
+    """How far the text can be trusted. Null: the engine cannot tell it. Page numbers begin with 1."""
+
+    pages_total: int
+    confidence: Literal["poor", "fair", "good", "excellent"] | None = Field(description="The engine's own grade")
+    poor_pages: list[int] | None
+    fair_pages: list[int] | None
+    empty_pages: list[int] | None = Field(description="Pages without a word")
+    garbled_pages: list[int] | None = Field(description="Pages whose fonts do not say which letters they are")
+    ocr_pages: list[int] | None = Field(description="Pages whose text came from OCR")
+    headings: int | None
+    tables: int | None
+    words_read: int | None
+    words_left_out: dict[str, int] | None = Field(description="On purpose, by the reason")
+    words_lost: int | None = Field(description="Read, not left out on purpose, and not in the Markdown")
+    lost_share: float | None = Field(description="`words_lost` of `words_read`")
+
+
 class Result(BaseModel):
     artifact: Artifact
     conversion_metadata: ConversionMetadata
     warnings: list[str]
     execution: dict[str, Any] = Field(description="The receipt: which device did each stage, and how that was seen")
+    quality: Quality | None = Field(default=None, description="Null in results of a version that did not tell it")
     markdown_content: str | None = Field(default=None, description="Only with inline=true")
 
 
@@ -208,6 +227,7 @@ def write_result(job_id: str, made: ResultMetadata, markdown: str | None) -> Res
         ),
         warnings=list(made.warnings),
         execution=made.execution,
+        quality=None if made.quality is None else Quality.model_validate(made.quality),
         **inline,
     )
     return ResultBody(api_version="v1", job_id=job_id, status="succeeded", result=result)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, OcrPass, ReportProgress
 from sir_convert_a_lot.domain.job import JobStage
+from sir_convert_a_lot.domain.quality import LeftOut
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import GutterMemory
 from sir_convert_a_lot.infrastructure.engines.builtin.figures import drop_labels
@@ -78,14 +79,17 @@ class _Conversion:
         with self._timed(JobStage.ASSEMBLY):
             paragraphs = mend_all(join_across_breaks(paragraphs))
             titles = find_titles(self._document.outline(), paragraphs)
-            markdown = render(nest(classify(paragraphs, titles)))
+            blocks = nest(classify(paragraphs, titles))
+            markdown = render(blocks)
+            quality, told = self._quality.settle(blocks, markdown, self._document.page_count)
         return EngineOutcome(
             markdown=markdown,
             pages_total=self._document.page_count,
             stages=self._receipts(),
             confidence=self._quality.confidence,
             failed_pages=tuple(index + 1 for index in sorted(self._failed)),
-            warnings=(*(self._failed[index] for index in sorted(self._failed)), *self._quality.warnings),
+            warnings=(*(self._failed[index] for index in sorted(self._failed)), *told),
+            quality=quality,
         )
 
     @contextmanager
@@ -110,7 +114,7 @@ class _Conversion:
                 self._fail(index, error)
             else:
                 pages.append(page)
-                self._quality.add(page)
+                self._quality.add(page, is_ocr=self._ocr is not None)
             self._pages_read = index + 1
             self._tell(stage)
         return pages
@@ -132,6 +136,8 @@ class _Conversion:
         self._tell(JobStage.LAYOUT_ANALYSIS)
         with self._timed(JobStage.LAYOUT_ANALYSIS):
             clean = drop_furniture([*self._context, *pages])[len(self._context) :]
+            for before, after in zip(pages, clean, strict=True):
+                self._quality.leave_out(LeftOut.FURNITURE, before, after)
             self._context = [*self._context, *pages][-NEIGHBOURS:]
             clean = [page for page in clean if self._learn(page)]
         paragraphs: list[Paragraph] = []
@@ -153,9 +159,9 @@ class _Conversion:
 
     def _lay_out_page(self, page: Page) -> list[Paragraph]:
         with self._timed(JobStage.LAYOUT_ANALYSIS):
-            page = drop_labels(page)
-            self._quality.add_labels(page)
-            page = flatten_formulas(page)
+            unlabelled = drop_labels(page)
+            self._quality.leave_out(LeftOut.FIGURE_LABELS, page, unlabelled)
+            page = flatten_formulas(unlabelled)
         with self._timed(JobStage.TABLE_STRUCTURE):
             tables = find_tables(page)
         with self._timed(JobStage.LAYOUT_ANALYSIS):

@@ -52,6 +52,8 @@ class PageText:
     space: PageSpace
     turned_characters: int
     unmapped_characters: int
+    turned_text: str  # what `turned_characters` counts
+    hidden_text: str  # what nobody sees
 
 
 def read_words(page: Any, space: PageSpace) -> PageText:
@@ -59,20 +61,29 @@ def read_words(page: Any, space: PageSpace) -> PageText:
     text_page = page.get_textpage()
     try:
         cut_off = find_cut_off(page.raw)
-        glyphs, space, turned = _upright(_read_glyphs(text_page.raw, space, cut_off), text_page.raw, space, cut_off)
+        hidden: list[str] = []
+        glyphs = _read_glyphs(text_page.raw, space, cut_off, hidden)
+        glyphs, space, turned = _upright(glyphs, text_page.raw, space, cut_off)
     finally:
         text_page.close()
     visible = [glyph for glyph in glyphs if not glyph.run.is_invisible]
+    if visible and len(visible) < len(glyphs):
+        hidden.append(_text_of([glyph for glyph in glyphs if glyph.run.is_invisible]))
     glyphs = visible or glyphs
     spell_old_tex(glyphs)
     words = tuple(_group_into_words(join_marks(glyphs)))
-    return PageText(words, space, turned, sum(word.text.count(UNMAPPED) for word in words))
+    unmapped = sum(word.text.count(UNMAPPED) for word in words)
+    return PageText(words, space, len(turned), unmapped, _text_of(turned), "".join(hidden))
+
+
+def _text_of(glyphs: list[Glyph]) -> str:
+    return "".join(f" {glyph.text}" if glyph.after_space or glyph.after_gap else glyph.text for glyph in glyphs)
 
 
 def _upright(
     glyphs: list[Glyph], text_page: Any, space: PageSpace, cut_off: frozenset[int]
-) -> tuple[list[Glyph], PageSpace, int]:
-    """Turns the page so that most of its lines run left to right, and leaves out what then does not."""
+) -> tuple[list[Glyph], PageSpace, list[Glyph]]:
+    """Turns the page so that most of its lines run left to right, and sets aside what then does not."""
     counts, in_lines = [0, 0, 0, 0], [0, 0, 0, 0]
     length, last = 0, None
     for glyph in glyphs:
@@ -84,9 +95,9 @@ def _upright(
     main = max(range(4), key=lambda quadrant: (in_lines[quadrant], counts[quadrant], -quadrant))
     if main:
         space = space.turned(main)
-        glyphs = _read_glyphs(text_page, space, cut_off)
+        glyphs = _read_glyphs(text_page, space, cut_off, [])
     upright = [glyph for glyph in glyphs if glyph.run.quadrant == 0]
-    return upright, space, len(glyphs) - len(upright)
+    return upright, space, [glyph for glyph in glyphs if glyph.run.quadrant]
 
 
 def _goes_on(last: Glyph, glyph: Glyph) -> bool:
@@ -99,7 +110,8 @@ def _goes_on(last: Glyph, glyph: Glyph) -> bool:
     return across < 0.3 * glyph.run.font.size_pt and along < 2 * glyph.run.font.size_pt
 
 
-def _read_glyphs(text_page: Any, space: PageSpace, cut_off: frozenset[int]) -> list[Glyph]:
+def _read_glyphs(text_page: Any, space: PageSpace, cut_off: frozenset[int], hidden: list[str]) -> list[Glyph]:
+    """The characters on the page; those that are not seen there are added to `hidden`."""
     runs: dict[int | None, Run] = {}
     glyphs: list[Glyph] = []
     rect, x, y = pdfium_c.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
@@ -110,12 +122,15 @@ def _read_glyphs(text_page: Any, space: PageSpace, cut_off: frozenset[int]) -> l
         if code in SPACES:
             after_gap = bool(pdfium_c.FPDFText_IsGenerated(text_page, index)) and not after_space
             after_space = not after_gap
+            if hidden:
+                hidden.append(" ")
             continue
         if code in NOTHING:
             continue
         pointer = pdfium_c.FPDFText_GetTextObject(text_page, index)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
         if address in cut_off:
+            hidden.append(spell(code))
             continue
         run = runs.get(address)
         if run is None:
@@ -125,6 +140,7 @@ def _read_glyphs(text_page: Any, space: PageSpace, cut_off: frozenset[int]) -> l
         x0, x1 = space.span(rect.left, rect.bottom, rect.right, rect.top)
         origin_x, baseline = space.point(x.value, y.value)
         if x1 < -BLEED_PT or x0 > right_edge or not -BLEED_PT <= baseline <= bottom_edge:
+            hidden.append(spell(code))
             continue
         if x1 <= x0:
             x0, x1 = origin_x, origin_x + run.font.size_pt * 0.3

@@ -84,6 +84,8 @@ class Page:
     turned_characters: int = 0  # drawn at an angle to most of the page, and left out
     unmapped_characters: int = 0  # whose font does not say which letters they are
     label_characters: int = 0  # of labels in figures, left out
+    turned_text: str = field(default="", repr=False)  # what `turned_characters` counts
+    hidden_text: str = field(default="", repr=False)  # clipped away, off the page, or invisible under visible text
 
 
 @dataclass(frozen=True, slots=True)

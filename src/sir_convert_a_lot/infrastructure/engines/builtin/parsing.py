@@ -94,4 +94,6 @@ def parse_page(page: Any, page_index: int) -> Page:
         shapes=drawings.shapes,
         turned_characters=text.turned_characters,
         unmapped_characters=text.unmapped_characters,
+        turned_text=text.turned_text,
+        hidden_text=text.hidden_text,
     )

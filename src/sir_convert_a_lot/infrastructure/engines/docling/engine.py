@@ -13,7 +13,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
-from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass, ReportProgress
+from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, OcrPass, ReportProgress
 from sir_convert_a_lot.domain.errors import InternalError
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.pdf_problems import PdfProblem, refuse_pdf
@@ -30,6 +30,7 @@ from sir_convert_a_lot.infrastructure.engines.docling.page_sizes import (
     fit_scale,
     measure_pages,
 )
+from sir_convert_a_lot.infrastructure.engines.docling.quality import grade_of, tell_quality
 from sir_convert_a_lot.infrastructure.engines.docling.stage_audit import JobAudit
 from sir_convert_a_lot.infrastructure.engines.docling.weights import find_artifacts, missing_weights, refuse
 
@@ -132,9 +133,10 @@ class _Conversion:
             markdown=markdown,
             pages_total=self._page_count,
             stages=self._audit.receipts(),
-            confidence=_confidence_of(result),
+            confidence=grade_of(result.confidence),
             failed_pages=failed,
             warnings=(*warnings, *_describe_errors(result)),
+            quality=tell_quality(result, self._page_count, is_ocr=self._loaded.choice.ocr is OcrPass.FULL_PAGE),
         )
 
     def _convert(self) -> tuple[Any, str]:
@@ -171,11 +173,6 @@ class _Conversion:
         if result.status in {"success", "partial_success"} or failed:
             return
         raise InternalError(f"Docling failed without naming a page: {'; '.join(_describe_errors(result))}")
-
-
-def _confidence_of(result: Any) -> Confidence | None:
-    grade = result.confidence.mean_grade.value
-    return Confidence(grade) if grade in set(Confidence) else None
 
 
 def _describe_errors(result: Any) -> tuple[str, ...]:
