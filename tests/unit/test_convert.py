@@ -43,10 +43,12 @@ class ScriptedEngine:
     name: str = "builtin"
     version: str = "1"
     passes: list[OcrPass] = field(default_factory=list)
+    ocr_pages: frozenset[int] = frozenset()  # of the last pass
 
     def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome:
         self.passes.append(options.ocr)
-        return self.with_ocr if options.ocr is OcrPass.FULL_PAGE else self.without_ocr
+        self.ocr_pages = options.ocr_pages
+        return self.without_ocr if options.ocr is OcrPass.OFF else self.with_ocr
 
 
 @dataclass
@@ -171,6 +173,44 @@ def test_auto_keeps_the_text_layer_when_ocr_reads_less_and_says_so() -> None:
     assert conversion.markdown == SHORT
     assert not conversion.metadata.ocr_enabled
     assert any("read less text" in warning for warning in conversion.metadata.warnings)
+
+
+def test_only_the_pages_that_the_engine_names_are_read_with_ocr_and_the_warning_names_them() -> None:
+    first = replace(outcome(LONG * 5, pages=9, confidence=Confidence.POOR), pages_for_ocr=(2, 5, 6, 7))
+    conversion, engine = convert(first, outcome(LONG * 9, pages=9, stage=JobStage.OCR))
+    assert engine.passes == [OcrPass.OFF, OcrPass.SOME_PAGES]
+    assert engine.ocr_pages == {2, 5, 6, 7}
+    assert conversion.metadata.ocr_enabled
+    assert any("converted pages 2, 5-7 of 9 a second time" in warning for warning in conversion.metadata.warnings)
+
+
+def test_one_page_without_text_among_many_is_enough() -> None:
+    first = replace(outcome(LONG * 99, pages=99, confidence=Confidence.GOOD), pages_for_ocr=(42,))
+    conversion, engine = convert(first, outcome(LONG * 100, pages=99, stage=JobStage.OCR))
+    assert engine.ocr_pages == {42}
+    assert any("page 42 of 99" in warning for warning in conversion.metadata.warnings)
+
+
+@pytest.mark.parametrize(("pages", "needy"), [(2, (1, 2)), (2, ()), (1, (1,))])
+def test_where_all_pages_lack_text_or_none_is_named_the_document_is_read_with_ocr(
+    pages: int, needy: tuple[int, ...]
+) -> None:
+    first = replace(outcome("", pages=pages, confidence=Confidence.POOR), pages_for_ocr=needy)
+    conversion, engine = convert(first)
+    assert (engine.passes, engine.ocr_pages) == ([OcrPass.OFF, OcrPass.FULL_PAGE], frozenset())
+    assert any("converted the document a second time" in warning for warning in conversion.metadata.warnings)
+
+
+@pytest.mark.parametrize(("ocr_mode", "ocr"), [("off", OcrPass.OFF), ("force", OcrPass.FULL_PAGE)])
+def test_pages_without_text_change_nothing_where_ocr_is_off_or_forced(ocr_mode: str, ocr: OcrPass) -> None:
+    _, engine = convert(replace(outcome(LONG, pages=2), pages_for_ocr=(2,)), ocr_mode=ocr_mode)
+    assert (engine.passes, engine.ocr_pages) == ([ocr], frozenset())
+
+
+def test_characters_that_nobody_knows_do_not_weigh_against_ocr() -> None:
+    garbled = replace(outcome("\ufffd" * 900 + LONG, pages=2), pages_for_ocr=(2,))
+    assert convert(garbled, outcome(LONG + LONG, stage=JobStage.OCR))[0].markdown == LONG + LONG
+    assert convert(garbled, outcome("w", stage=JobStage.OCR))[0].markdown == garbled.markdown
 
 
 def test_a_failed_page_fails_the_whole_conversion_and_is_named() -> None:

@@ -1,7 +1,7 @@
 """Convert one document: the passes that `ocr_mode` asks for, normalisation, and the receipt.
 
-Runs inside a worker process, also under `--local`. Owns the OCR rule of the contract and what a result says about
-itself. Chooses no engine and no device: both were decided by the policy and are handed in.
+Runs inside a worker process, also under `--local`. Owns the order of the passes and what a result says about itself.
+Chooses no engine and no device: both were decided by the policy and are handed in.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from sir_convert_a_lot.application.ocr_retry import count_readable, plan_retry
 from sir_convert_a_lot.domain.engine import (
-    Confidence,
     Engine,
     EngineOptions,
     EngineOutcome,
@@ -38,8 +38,6 @@ from sir_convert_a_lot.domain.receipt import (
     grade_of,
 )
 
-# The contract's threshold: below it a document is taken for scanned, and `auto` tries OCR.
-MIN_CHARACTERS_A_PAGE = 120
 MAX_NAME_BYTES = 255  # NAME_MAX of Linux
 
 NormaliseMarkdown = Callable[[str, Normalize], str]
@@ -125,30 +123,19 @@ def _run_passes(pdf: Path, order: ConversionOrder, engine: Engine, report: Repor
     mode = order.spec.conversion.ocr_mode
     first = engine.convert(pdf, _first_options(order), report)
     warnings = order.warnings + first.warnings
-    reason = _reason_for_ocr(first) if mode is OcrMode.AUTO else None
-    if reason is None:
+    retry = plan_retry(first) if mode is OcrMode.AUTO else None
+    if retry is None:
         return first, first.stages, warnings
-    second = engine.convert(pdf, _options(order, OcrPass.FULL_PAGE), report)
+    second = engine.convert(pdf, replace(_options(order, retry.ocr), ocr_pages=retry.pages), report)
     stages = first.stages + second.stages
-    if len(second.markdown.strip()) >= len(first.markdown.strip()):
-        told = f"ocr_mode=auto converted the document a second time with full-page OCR, because {reason}."
+    if count_readable(second) >= count_readable(first):
+        told = f"ocr_mode=auto converted {retry.subject} a second time with full-page OCR, because {retry.reason}."
         return second, stages, (*order.warnings, told, *second.warnings)
     told = (
-        f"ocr_mode=auto tried full-page OCR, because {reason}; it read less text than the PDF carries, "
-        "so the PDF's own text was kept."
+        f"ocr_mode=auto tried full-page OCR of {retry.subject}, because {retry.reason}; it read less text than the PDF "
+        "carries, so the PDF's own text was kept."
     )
     return first, stages, (*warnings, told)
-
-
-def _reason_for_ocr(outcome: EngineOutcome) -> str | None:
-    characters = len(outcome.markdown.strip())
-    if characters == 0:
-        return "the first pass found no text"
-    if characters < MIN_CHARACTERS_A_PAGE * outcome.pages_total:
-        return f"the first pass found fewer than {MIN_CHARACTERS_A_PAGE} characters a page"
-    if outcome.confidence in {Confidence.POOR, Confidence.FAIR}:
-        return f"the engine graded its own confidence {outcome.confidence.value}"
-    return None
 
 
 def _first_options(order: ConversionOrder) -> EngineOptions:

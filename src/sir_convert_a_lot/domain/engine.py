@@ -23,6 +23,7 @@ class OcrPass(StrEnum):
 
     OFF = "off"
     FULL_PAGE = "full_page"
+    SOME_PAGES = "some_pages"  # full-page OCR of the pages that `ocr_pages` names, the others as in `OFF`
 
 
 class Confidence(StrEnum):
@@ -36,20 +37,25 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """One pass over one document. `max_page_pixels` bounds width x height of any page that is rendered."""
+    """One pass over one document. `max_page_pixels` bounds width x height of any page that is rendered.
+
+    `ocr_pages` are 1-based, and only for `SOME_PAGES`, which only an engine is asked for that named such pages.
+    """
 
     ocr: OcrPass = OcrPass.OFF
     table_mode: TableMode = TableMode.FAST
     device: str = "cpu"  # "cpu" | "cuda:N", decided by the policy
     max_pages: int = 10_000
     max_page_pixels: int = 40_000_000
+    ocr_pages: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOutcome:
     """What one pass gave. `failed_pages` are 1-based; any failed page fails the job as `partial_conversion`.
 
-    `quality` None: the engine tells nothing of it.
+    `quality` None: the engine tells nothing of it. `pages_for_ocr` are 1-based, pages without OCR whose text cannot be
+    had without it; None from an engine that cannot tell pages apart, or read them so.
     """
 
     markdown: str
@@ -59,6 +65,7 @@ class EngineOutcome:
     failed_pages: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     quality: QualityReport | None = None
+    pages_for_ocr: tuple[int, ...] | None = None
 
 
 # (stage, pages finished in this stage, pages in the document); called after each page, from the engine's own thread.

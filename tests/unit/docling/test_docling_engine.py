@@ -51,6 +51,18 @@ def test_the_text_of_a_born_digital_pdf_arrives(digital: tuple[EngineOutcome, Se
     assert outcome.confidence is Confidence.EXCELLENT
 
 
+def test_the_quality_report_has_what_docling_tells_and_none_for_the_rest(
+    digital: tuple[EngineOutcome, Seen], scanned: EngineOutcome
+) -> None:
+    told = digital[0].quality
+    assert told is not None
+    assert (told.pages_total, told.confidence, told.ocr_pages) == (3, "excellent", ())
+    assert told.headings == sum(line.startswith("#") for line in digital[0].markdown.splitlines())
+    assert told.words_lost is told.lost_share is told.garbled_pages is None
+    assert scanned.quality is not None
+    assert (scanned.quality.ocr_pages, scanned.quality.empty_pages) == ((1,), ())
+
+
 def test_progress_counts_pages_up_and_ends_with_assembly(digital: tuple[EngineOutcome, Seen]) -> None:
     _, seen = digital
     assert seen[0] == (JobStage.PAGE_PARSING, 0, 3)

@@ -63,7 +63,8 @@ class _Conversion:
         self._options = options
         self._report = report
         self._seconds: defaultdict[JobStage, float] = defaultdict(float)
-        self._ocr = PageOcr(options.max_page_pixels) if options.ocr == OcrPass.FULL_PAGE else None
+        self._ocr = PageOcr(options.max_page_pixels) if options.ocr is not OcrPass.OFF else None
+        self._pages_ocred = 0
         self._gutters = GutterMemory()
         self._quality = TextQuality()
         self._failed: dict[int, str] = {}
@@ -90,6 +91,7 @@ class _Conversion:
             failed_pages=tuple(index + 1 for index in sorted(self._failed)),
             warnings=(*(self._failed[index] for index in sorted(self._failed)), *told),
             quality=quality,
+            pages_for_ocr=self._quality.pages_for_ocr,
         )
 
     @contextmanager
@@ -104,20 +106,28 @@ class _Conversion:
         self._report(stage, self._pages_read, self._document.page_count)
 
     def _read_batch(self, indexes: range) -> list[Page]:
-        stage = JobStage.PAGE_PARSING if self._ocr is None else JobStage.OCR
-        self._tell(stage)
         pages: list[Page] = []
+        told: JobStage | None = None
         for index in indexes:
+            stage = JobStage.OCR if self._needs_ocr(index) else JobStage.PAGE_PARSING
+            if stage is not told:
+                self._tell(stage)
+                told = stage
             try:
                 page = self._read_page(index)
             except PAGE_ERRORS as error:
                 self._fail(index, error)
             else:
                 pages.append(page)
-                self._quality.add(page, is_ocr=self._ocr is not None)
+                self._quality.add(page, is_ocr=self._needs_ocr(index))
             self._pages_read = index + 1
             self._tell(stage)
         return pages
+
+    def _needs_ocr(self, index: int) -> bool:
+        return self._options.ocr is OcrPass.FULL_PAGE or (
+            self._options.ocr is OcrPass.SOME_PAGES and index + 1 in self._options.ocr_pages
+        )
 
     def _read_page(self, index: int) -> Page:
         with self._timed(JobStage.PAGE_PARSING):
@@ -125,10 +135,14 @@ class _Conversion:
         try:
             with self._timed(JobStage.PAGE_PARSING):
                 page = parse_page(raw, index)
-            if self._ocr is None:
+            if self._ocr is None or not self._needs_ocr(index):
                 return page
             with self._timed(JobStage.OCR):
-                return replace(page, words=self._ocr.read_page(raw, index), unmapped_characters=0, turned_characters=0)
+                words = self._ocr.read_page(raw, index)
+            self._pages_ocred += 1
+            return replace(
+                page, words=words, unmapped_characters=0, turned_characters=0, turned_text="", hidden_text=""
+            )
         finally:
             raw.close()
 
@@ -185,7 +199,7 @@ class _Conversion:
                 device_used=devices[stage][0],
                 measured_by=devices[stage][1],
                 wall_ms=round(self._seconds[stage] * 1000, 3),
-                pages=done,
+                pages=self._pages_ocred if stage is JobStage.OCR else done,
             )
             for stage in stages
         )

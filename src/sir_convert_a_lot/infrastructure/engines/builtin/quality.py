@@ -22,6 +22,9 @@ POOR_UNMAPPED, FAIR_UNMAPPED = (
 )  # share of characters: at 5 % about every fourth word of five letters is broken
 POOR_BLIND, FAIR_BLIND = 0.5, 0.1  # share of pages without text that show something
 LARGE_IMAGE = 0.5  # of the page: a page almost without words under such an image is a scan
+SCAN_CHARACTERS = (
+    120  # under a large image, in a document that has scans: less than a page of text, so a stamp or a title
+)
 FEW_CHARACTERS = 30  # a scan may carry a stamp or a page number as text; fewer tell nothing of a page's fonts
 
 
@@ -33,6 +36,7 @@ class TextQuality:
         self._blind: set[int] = set()
         self._empty: set[int] = set()
         self._garbled: set[int] = set()
+        self._thin: set[int] = set()
         self._ocr: set[int] = set()
         self._counts = Counter[str]()
         self._words = WordBalance()
@@ -50,6 +54,8 @@ class TextQuality:
             (self._blind if _is_blind(page, characters) else self._garbled).add(number)
         if not characters:
             self._empty.add(number)
+        if characters < SCAN_CHARACTERS and _has_large_image(page):
+            self._thin.add(number)
         if is_ocr:
             self._ocr.add(number)
         self._words.read(page)
@@ -68,8 +74,11 @@ class TextQuality:
 
     @property
     def pages_for_ocr(self) -> tuple[int, ...]:
-        """1-based: pages that show something and have no text, or text in letters that nobody knows."""
-        return tuple(sorted((self._blind | self._garbled) - self._ocr))
+        """1-based: pages that show something and have no text, or text in letters that nobody knows; beside pages
+        without text also scans that carry a line of it.
+        """
+        scans = self._blind | self._thin if self._blind else set()
+        return tuple(sorted((scans | self._garbled) - self._ocr))
 
     def settle(self, blocks: Sequence[Block], markdown: str, pages_total: int) -> tuple[QualityReport, tuple[str, ...]]:
         """The report, and what a reader of the Markdown should know."""
@@ -140,8 +149,11 @@ def _count_unassigned(words: Iterable[Word]) -> int:
 
 
 def _is_blind(page: Page, characters: int) -> bool:
-    area = page.width_pt * page.height_pt
-    largest = max((box.width * box.height for box in page.image_boxes), default=0.0)
     if characters == 0:
         return bool(page.image_boxes or page.rulings)
-    return characters < FEW_CHARACTERS and largest > LARGE_IMAGE * area
+    return characters < FEW_CHARACTERS and _has_large_image(page)
+
+
+def _has_large_image(page: Page) -> bool:
+    largest = max((box.width * box.height for box in page.image_boxes), default=0.0)
+    return largest > LARGE_IMAGE * page.width_pt * page.height_pt
