@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sir_convert_a_lot.domain.engine import ReportProgress
     from sir_convert_a_lot.domain.job import ResultMetadata
     from sir_convert_a_lot.domain.job_spec import JobSpec
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.beside_workers import LookBesideWorkers
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
     from sir_convert_a_lot.infrastructure.head_start import HeadStart
     from sir_convert_a_lot.infrastructure.job_engine.engine import DbosJobEngine
@@ -102,7 +103,7 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
             files,
             ledger,
             inspector,
-            build_probe(settings),
+            *_build_look(settings),
             _read_rules(settings),
             frozenset(installed_engines()),
             _find_models(settings),
@@ -115,9 +116,11 @@ async def build_service(settings: Settings, *, work: str = WORK) -> AsyncIterato
         yield _assemble(parts, engine, sweeper)
 
 
-def probe_gpu(last_rung: Rung = LADDER[-1], settings: Settings | None = None) -> ProbeSnapshot:
+def probe_gpu(
+    last_rung: Rung = LADDER[-1], settings: Settings | None = None, *, takes_memory: bool = True
+) -> ProbeSnapshot:
     """Look at this machine's GPU now, up to one rung, as a service with these settings would. Blocking: milliseconds,
-    and with a GPU until it is proven.
+    and with a GPU until it is proven. `takes_memory` as in `gpu_runtime_probe.probe`.
     """
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe import probe
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import LIMITS_S
@@ -128,14 +131,22 @@ def probe_gpu(last_rung: Rung = LADDER[-1], settings: Settings | None = None) ->
         need_bytes=chosen.gpu_need_bytes,
         limits_s={rung: min(limit_s, chosen.gpu_probe_limit_s) for rung, limit_s in LIMITS_S.items()},
         wanted_pci_id=chosen.gpu_pci_id,
+        takes_memory=takes_memory,
     )
 
 
 def build_probe(settings: Settings) -> CachedProbe:
     """The probe of this machine, as settings narrow it: which GPU, how much free memory, how long a rung may take."""
+    return _build_look(settings)[0]
+
+
+def _build_look(settings: Settings) -> tuple[CachedProbe, LookBesideWorkers]:
+    """The probe, and what is told of the workers when there are any."""
+    from sir_convert_a_lot.infrastructure.gpu_runtime_probe.beside_workers import LookBesideWorkers
     from sir_convert_a_lot.infrastructure.gpu_runtime_probe.cache import CachedProbe
 
-    return CachedProbe(lambda: probe_gpu(settings=settings), ttl_s=settings.probe_ttl_s)
+    look = LookBesideWorkers(lambda takes_memory: probe_gpu(settings=settings, takes_memory=takes_memory))
+    return CachedProbe(look, ttl_s=settings.probe_ttl_s), look
 
 
 def download_models(output_dir: Path | None) -> Path:
@@ -150,6 +161,22 @@ def download_models(output_dir: Path | None) -> Path:
     return downloading.download_models(output_dir)
 
 
+def draw_page(pdf: Path, page_number: int, settings: Settings) -> bytes:
+    """A PNG of how the built-in engine reads one page (1-based), under the limits of a conversion. Blocking.
+
+    Raises `PdfUnreadable`, and `ValidationError` for a page that the PDF does not have.
+    """
+    from io import BytesIO
+
+    from sir_convert_a_lot.domain.engine import EngineOptions
+    from sir_convert_a_lot.infrastructure.engines.builtin import page_picture
+
+    options = EngineOptions(max_pages=settings.max_pages, max_page_pixels=settings.max_page_pixels)
+    png = BytesIO()
+    page_picture.draw_page(pdf, page_number, options).save(png, "PNG")
+    return png.getvalue()
+
+
 @asynccontextmanager
 async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[ConvertLocal]:
     """What converts PDFs without a service: in one worker process, kept between documents, under the policy, the checks
@@ -161,13 +188,15 @@ async def build_local(settings: Settings, *, work: str = WORK) -> AsyncIterator[
     from sir_convert_a_lot.infrastructure.engines.installed import installed_engines
     from sir_convert_a_lot.infrastructure.local_conversion import temporary_folder
 
-    probe = build_probe(settings)
+    probe, look = _build_look(settings)
     pool = _build_pool(settings, work, workers=1)
+    look.attach(pool)
     with temporary_folder() as scratch:
         try:
             installed = frozenset(installed_engines())
             yield _Local(settings, probe, installed, _find_models(settings), pool, scratch).convert
         finally:
+            look.detach()
             await pool.close()
 
 
@@ -217,6 +246,7 @@ def _build_pool(settings: Settings, work: str, *, workers: int) -> WorkerPool:
     return WorkerPool(
         work,
         workers=workers,
+        gpu_workers=settings.gpu_workers,
         max_jobs=settings.worker_max_jobs,
         memory_limit_bytes=settings.worker_memory_limit_bytes,
     )
@@ -261,6 +291,7 @@ class _Parts:
     ledger: SqlLedger
     inspector: PdfInspector
     probe: CachedProbe
+    look: LookBesideWorkers
     rules: ServerRules
     installed: frozenset[str]
     models: ModelFiles
@@ -285,6 +316,7 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
 
     settings = parts.settings
     pool = _build_pool(settings, work, workers=settings.workers)
+    parts.look.attach(pool)
     attempts = Attempts(
         files=parts.files,
         check_again=lambda request: recheck(request, parts.probe, parts.rules, parts.installed),
@@ -306,6 +338,7 @@ async def _run_engine(parts: _Parts, work: str) -> AsyncIterator[DbosJobEngine]:
             finally:
                 await execution.close(settings.shutdown_grace_s)
     finally:
+        parts.look.detach()
         await _end(warming)
         await pool.close()
 

@@ -80,6 +80,7 @@ class Settings(BaseModel):
 
     # Workers
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
+    gpu_workers: Annotated[int, Field(ge=1, le=64)] = 1  # of them, how many may hold models on the GPU at a time
     worker_max_jobs: Annotated[int, Field(ge=1)] = 200  # then a fresh process
     worker_memory_limit_bytes: Annotated[int, Field(ge=256 * MIB)] = 4096 * MIB  # resident, of one worker's group
     shutdown_grace_s: Annotated[float, Field(ge=0)] = 30.0

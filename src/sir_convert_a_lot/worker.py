@@ -56,6 +56,7 @@ def convert_in_worker(order: dict[str, Any], staging: Path, report: Callable[[st
         lambda stage, processed, total: report(JobStage(stage).value, processed, total),
         witness=witness,
     )
+    _give_back_spare(order["device"])
     metadata = _write_artifacts(conversion, staging / "artifacts")
     logger.info("converted, %d bytes", metadata.size_bytes)
     return asdict(metadata)
@@ -85,6 +86,14 @@ def _check_sight(order: dict[str, Any]) -> None:
         from sir_convert_a_lot.infrastructure.engines.docling.device_failures import require_address
 
         require_address(order["pci_id"])
+
+
+def _give_back_spare(device: str) -> None:
+    """Imports torch only after a job on the GPU."""
+    if device != "cpu":
+        from sir_convert_a_lot.infrastructure.engines.docling.device_memory import give_back_spare
+
+        give_back_spare(device)
 
 
 def keep_engine(name: str, arguments: dict[str, Any]) -> Engine:

@@ -17,6 +17,7 @@ from sir_convert_a_lot import worker
 from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, ReportProgress
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import check_device, telling_failures_of
+from sir_convert_a_lot.infrastructure.engines.docling.device_memory import give_back_spare
 from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS
 
@@ -73,6 +74,16 @@ def load(order: dict[str, Any]) -> None:
         torch.ones(1, device=torch.device(order["device"]))
         if order["engine_arguments"].get("fails"):
             raise torch.AcceleratorError("an illegal memory access")
+
+
+def linger(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Have the device for `order["seconds"]`."""
+    import torch
+
+    torch.ones(1, device=torch.device(order["device"]))
+    time.sleep(order["seconds"])
+    give_back_spare(order["device"])
+    return {"pid": os.getpid(), "emptied": len(getattr(torch, "emptied", ()))}
 
 
 def tell_loaded(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:

@@ -260,6 +260,7 @@ def test_no_argument_of_the_probe_makes_a_gpu(host: Any) -> None:
         "need_bytes": [{"need_bytes": 0}, {"need_bytes": -1}],
         "limits_s": [{"limits_s": {}}, {"limits_s": dict.fromkeys(LADDER, 0.0)}],
         "wanted_pci_id": [{"wanted_pci_id": "0000:65:00.0"}],
+        "takes_memory": [{"takes_memory": False}],
     }
     assert set(arguments) == set(inspect.signature(probe).parameters)
     for chosen in itertools.chain.from_iterable(arguments.values()):

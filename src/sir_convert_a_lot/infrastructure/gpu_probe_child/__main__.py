@@ -1,8 +1,9 @@
 """The probe's child: a process that imports torch and touches the GPU, so that no other has to.
 
-Run as `python -P -m sir_convert_a_lot.infrastructure.gpu_probe_child FD NEED_BYTES PARENT_PID`. It reads the names of
-rungs from stdin, one a line, and does each: to FD it writes a JSON line before the rung and before each step in it,
-flushed, and one with what it found or the error it met. So whoever reads knows what it was doing when it hangs or dies.
+Run as `python -P -m sir_convert_a_lot.infrastructure.gpu_probe_child FD NEED_BYTES PARENT_PID TAKES_MEMORY`. It reads
+the names of rungs from stdin, one a line, and does each: to FD it writes a JSON line before the rung and before each
+step in it, flushed, and one with what it found or the error it met. So whoever reads knows what it was doing when it
+hangs or dies.
 Refuses to judge, and to go on unasked: the parent looks at one rung before it asks for the next.
 """
 
@@ -35,8 +36,9 @@ Say = Callable[[str], None]
 class Child:
     """The rungs, in the order of the ladder; each uses what an earlier one left."""
 
-    def __init__(self, need_bytes: int, leaving: ExitStack) -> None:
+    def __init__(self, need_bytes: int, leaving: ExitStack, *, takes_memory: bool) -> None:
         self._need_bytes = need_bytes
+        self._takes_memory = takes_memory
         self._leaving = leaving
         self._torch: Any = None
         self._device: Any = None
@@ -93,16 +95,19 @@ class Child:
         return {"answers": answers, "unwritable_caches": list_unwritable_caches() if self._torch.version.hip else []}
 
     def take_memory(self, say: Say) -> dict[str, Any]:
-        """Free memory as the driver tells it, and an allocation of what is needed where it should fit."""
+        """Free memory as the driver tells it, and an allocation of what is needed where it should fit: unless a job
+        computes beside, which it could starve.
+        """
         torch = self._torch
         say("asking for free memory")
         free, total = torch.cuda.mem_get_info(self._device)
-        if free >= self._need_bytes:
+        if self._takes_memory and free >= self._need_bytes:
             say("allocating")
             block = torch.empty(self._need_bytes, dtype=torch.uint8, device=self._device)
             torch.cuda.synchronize(self._device)
             del block
-        return {"free_bytes": int(free), "total_bytes": int(total), "health": self._read_health()}
+        facts = {"free_bytes": int(free), "total_bytes": int(total), "health": self._read_health()}
+        return facts | {"takes_memory": self._takes_memory}
 
 
 def list_unwritable_caches() -> list[str]:
@@ -140,7 +145,7 @@ def serve(child: Child, write: Callable[[dict[str, Any]], None]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    descriptor, need_bytes, parent_pid = map(int, arguments)
+    descriptor, need_bytes, parent_pid, takes_memory = map(int, arguments)
     die_with_parent(parent_pid)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core of a process with a GPU context is many gigabytes
     os.set_inheritable(descriptor, False)
@@ -150,7 +155,7 @@ def main(arguments: list[str]) -> int:
         os.write(descriptor, json.dumps(event).encode() + b"\n")
 
     with ExitStack() as leaving:
-        serve(Child(need_bytes, leaving), write)
+        serve(Child(need_bytes, leaving, takes_memory=bool(takes_memory)), write)
     return 0
 
 

@@ -51,6 +51,7 @@ def probe(
     need_bytes: int = NEED_BYTES,
     limits_s: Mapping[Rung, float] = LIMITS_S,
     wanted_pci_id: str | None = None,
+    takes_memory: bool = True,
 ) -> ProbeSnapshot:
     """Look at the host whose `/` is `root`. Raises nothing; safe in any thread.
 
@@ -58,6 +59,7 @@ def probe(
     start and compute, at most the sum of `limits_s` and some seconds. Left out, `site_packages` are those of this
     interpreter and `environ` is this process's; under another root, the usual places below it and nothing. Whatever is
     given rather than found makes the snapshot `simulated`, and what was not climbed makes it `probe_incomplete`.
+    Without `takes_memory`, what the driver tells of free memory is trusted: taking it could starve a job beside.
     """
     root = Path(os.fspath(root))  # a plain path: one of a class of its own could call itself `/` and read elsewhere
     simulated = root != HERE or site_packages is not None or environ is not None
@@ -68,6 +70,7 @@ def probe(
         environ=choose_environment(environ, simulated=simulated),
         need_bytes=need_bytes,
         limits_s=limits_s,
+        takes_memory=takes_memory,
     )
     return climb(HostRoot(root), site_packages, order, Wish(last_rung, wanted_pci_id), simulated=simulated)
 

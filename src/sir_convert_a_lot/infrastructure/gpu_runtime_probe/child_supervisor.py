@@ -99,6 +99,7 @@ class Order:
     environ: Mapping[str, str]
     need_bytes: int
     limits_s: Mapping[Rung, float] = field(default_factory=lambda: LIMITS_S)
+    takes_memory: bool = True  # take what is needed for a moment, and not only ask whether it is free
 
 
 class ProbeChild:
@@ -122,7 +123,7 @@ class ProbeChild:
     def _start(self) -> None:
         self._reading, writing = self._make_pipe()
         self._printing, output = self._make_pipe()
-        arguments = [str(writing), str(self._order.need_bytes), str(os.getpid())]
+        arguments = [str(writing), str(self._order.need_bytes), str(os.getpid()), str(int(self._order.takes_memory))]
         environ = dict(self._order.environ) | {"PYTHONPATH": os.pathsep.join(self._order.python_path)}
         try:
             self._process = subprocess.Popen(

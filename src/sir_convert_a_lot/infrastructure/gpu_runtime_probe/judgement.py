@@ -251,6 +251,8 @@ def judge_resource(facts: Facts, seen: Seen, host: HostFacts) -> Finding:
     """Is there room for the models, and did the GPU stay well while it computed?"""
     free, total = int(facts["free_bytes"]), int(facts["total_bytes"])
     line = f"{free / GIB:.1f} of {total / GIB:.1f} GiB are free, {host.need_bytes / GIB:.1f} are needed"
+    if not facts["takes_memory"]:
+        line += "; a job of this service was on the GPU, so none was taken to see that it can be"
     sick = find_sickness(facts["health"], host)
     if sick is not None:
         return fail(Cause.GPU_UNHEALTHY_HW, sick, (line,))

@@ -8,10 +8,12 @@ killed process held is never waited for, and a broken pool cannot stay broken.
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +30,11 @@ from sir_convert_a_lot.infrastructure.workers.entry import begin_process, load_a
 from sir_convert_a_lot.infrastructure.workers.exit_status import describe_exit
 from sir_convert_a_lot.infrastructure.workers.process_group import kill_group
 
+logger = logging.getLogger(__name__)
+
 START_LIMIT_S = 60.0  # a spawned interpreter with an engine's imports; a cold disk takes seconds, never this
+# A process that hangs inside a driver cannot be killed: it is told, and left to the kernel.
+JOIN_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +70,18 @@ class Lane:
         self._starting: asyncio.Future[tuple[int, str | None]] | None = None
         self._pid = 0
         self._jobs_done = 0
+        self._running: Future[dict[str, Any]] | None = None
         self._endings: set[threading.Thread] = set()
 
     @property
     def pid(self) -> int:
         """The worker's process id; 0 while there is none."""
         return self._pid
+
+    @property
+    def is_idle(self) -> bool:
+        """There is a process that has started and has nothing to do."""
+        return bool(self._pid) and (self._running is None or self._running.done())
 
     @property
     def is_warm(self) -> bool:
@@ -130,6 +142,7 @@ class Lane:
         if self._pool is None:
             raise WorkerCrashed("the worker process ended before its job began", details={"reason": "start_failed"})
         future: Future[dict[str, Any]] = self._pool.schedule(work, given)
+        self._running = future
         return asyncio.wrap_future(future)
 
     async def collect(self, running: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
@@ -149,21 +162,24 @@ class Lane:
     def end(self) -> None:
         """Kill the process and all it started, at once; a later `start` makes a fresh one."""
         pool, pid = self._pool, self._pid
-        self._pool, self._starting, self._pid, self._jobs_done = None, None, 0, 0
+        self._pool, self._starting, self._pid, self._jobs_done, self._running = None, None, 0, 0, None
         if pool is None:
             return
         if pid:
             kill_group(pid)
         pool.stop()  # type: ignore[no-untyped-call]
         # Joining may take seconds where the process had not reached its own group yet: nobody waits for that.
-        ending = threading.Thread(target=pool.join, name="worker-ending", daemon=True)
+        ending = threading.Thread(target=pool.join, name=f"ending of worker {pid}", daemon=True)
         self._endings = {thread for thread in self._endings if thread.is_alive()} | {ending}
         ending.start()
 
-    def join(self) -> None:
-        """Wait until every ended process is reaped. Blocking."""
-        for ending in self._endings:
-            ending.join()
+    def join(self, limit_s: float = JOIN_LIMIT_S) -> None:
+        """Wait until every ended process is reaped, at most so long: one that hangs is told. Blocking."""
+        deadline = time.monotonic() + limit_s
+        for ending in tuple(self._endings):
+            ending.join(max(0.0, deadline - time.monotonic()))
+            if ending.is_alive():
+                logger.warning("the %s was not over within %g s, going on without it", ending.name, limit_s)
 
 
 def has_failed_on_gpu(outcome: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,17 @@ LOAD_LIMIT_S = 300.0
 class WorkerPool:
     """`work` names what a job runs, as `module:function` (`worker.convert_in_worker` is the product's).
 
+    At most `gpu_workers` of them have the GPU: each holds a runtime, the models and what torch keeps, on the same GPU.
     All methods belong to one event loop.
     """
 
-    def __init__(self, work: str, *, workers: int, max_jobs: int, memory_limit_bytes: int) -> None:
+    def __init__(
+        self, work: str, *, workers: int, max_jobs: int, memory_limit_bytes: int, gpu_workers: int = 1
+    ) -> None:
         self._lanes = [Lane(work, max_jobs) for _ in range(workers)]
         self._free = list(self._lanes)
         self._slot = asyncio.Semaphore(workers)
+        self._gpu_slot = asyncio.Semaphore(gpu_workers)
         self._memory_limit_bytes = memory_limit_bytes
 
     @property
@@ -76,7 +80,10 @@ class WorkerPool:
 
     @asynccontextmanager
     async def _lane(self, device: str) -> AsyncIterator[Lane]:
-        async with self._slot:
+        async with AsyncExitStack() as stack:
+            if device != CPU_ALONE.device:  # first: who waits for the GPU keeps no worker from others
+                await stack.enter_async_context(self._gpu_slot)
+            await stack.enter_async_context(self._slot)
             # One that is warm for this device, else a cold one, else one whose process has to go.
             lane = max(self._free, key=lambda free: (free.device == device, not free.is_warm))
             self._free.remove(lane)
@@ -85,8 +92,22 @@ class WorkerPool:
             finally:
                 self._free.append(lane)
 
+    def has_work_on_gpu(self) -> bool:
+        """A worker computes on the GPU, or is starting to. May be asked from any thread."""
+        return any(lane.device not in {None, CPU_ALONE.device} and not lane.is_idle for lane in self._lanes)
+
+    async def end_idle_on_gpu(self) -> int:
+        """End the workers that hold the GPU's memory and do nothing; wait until they are gone. How many there were."""
+        idle = [lane for lane in self._lanes if lane.device not in {None, CPU_ALONE.device} and lane.is_idle]
+        for lane in idle:
+            lane.end()
+        await asyncio.gather(*(asyncio.to_thread(lane.join) for lane in idle))
+        return len(idle)
+
     async def close(self) -> None:
-        """Kill every worker and reap it. Jobs that still run fail."""
+        """Kill every worker and reap it, as far as that takes no longer than `lane.JOIN_LIMIT_S`. Jobs that still run
+        fail.
+        """
         for lane in self._lanes:
             lane.end()
         await asyncio.gather(*(asyncio.to_thread(lane.join) for lane in self._lanes))

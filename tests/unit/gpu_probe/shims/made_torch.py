@@ -172,12 +172,35 @@ started = []  # not empty once something was allocated on a device
 def ones(size, device):
     meet("allocate")
     started.append(device)
+    hold_memory()
     return Tensor(np.ones(size, np.float32), "float32", Device("cpu") if CONFIG.get("stays_on_cpu") else device)
 
 
 def empty(size, dtype, device):
     meet("memory")
     return Tensor(np.empty(0, np.uint8), dtype, device)
+
+
+HOLDERS = Path(__file__).parent / "holders"
+
+
+def hold_memory():
+    """A worker holds `worker_holds` bytes of the GPU until it is gone; the probe's child is no worker."""
+    if "worker_holds" in CONFIG and "spawn_main" in COMMAND:
+        HOLDERS.mkdir(exist_ok=True)
+        (HOLDERS / str(os.getpid())).touch()
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
+def count_free():
+    holders = [path.name for path in HOLDERS.iterdir()] if HOLDERS.exists() else []
+    return CONFIG["free_bytes"] - CONFIG.get("worker_holds", 0) * sum(map(is_alive, holders))
 
 
 def matmul(left, right):
@@ -257,7 +280,12 @@ def init():
         raise RuntimeError("No HIP GPUs are available" if CONFIG["hip"] else "No CUDA GPUs are available")
 
 
+emptied = []
+
 cuda = types.SimpleNamespace(
+    memory_allocated=lambda device: CONFIG.get("allocated_bytes", 0),
+    memory_reserved=lambda device: CONFIG.get("reserved_bytes", 0),
+    empty_cache=lambda: emptied.append(1),
     _is_in_bad_fork=lambda: CONFIG.get("is_in_bad_fork", False),
     is_initialized=lambda: bool(started),
     is_available=lambda: count_devices() > 0 and not CONFIG.get("is_unavailable"),
@@ -266,7 +294,7 @@ cuda = types.SimpleNamespace(
     get_device_properties=get_device_properties,
     get_arch_list=lambda: CONFIG["arch_list"],
     synchronize=lambda device: meet("synchronise"),
-    mem_get_info=lambda device: (CONFIG["free_bytes"], list_visible()[0]["total_bytes"]),
+    mem_get_info=lambda device: (count_free(), list_visible()[0]["total_bytes"]),
 )
 _C = types.SimpleNamespace(_cuda_getDeviceCount=count_devices)
 backends = types.SimpleNamespace(
