@@ -1,6 +1,7 @@
 """Converts folders of PDFs whose Markdown is known, and prints how close the product's Markdown comes to it.
 
     python benchmarks/quality.py [--corpus PATH…] [--engine builtin] [--json FILE]
+    python benchmarks/quality.py --peers [NAME…] [--corpus PATH…] [--sample N] [--json FILE]
 
 A corpus is a folder of PDFs (or one with a folder `pdf` in it). The truth of `x.pdf` is `x.md` in the folder `truth`
 inside the corpus, or else in `truth_<corpus>` or `truth` beside it. Every PDF is converted through the product's own
@@ -9,6 +10,9 @@ without a truth is converted too and not scored; the product may refuse it as un
 and an encrypted one).
 
 Seconds a page are wall time of the conversions, two at a time.
+
+With `--peers` the product and its peers (`peers.py`; all of them unless named) convert the PDFs that have a truth, and
+one table has all of them; `pdm run bench:quality` asks for that.
 """
 
 from __future__ import annotations
@@ -16,13 +20,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from markdown_scores import Scores, mean_scores, score
+from peer_quality import Corpus, Standing, compare, pick, write_table
+from peer_runs import machine_line
+from peers import BY_NAME, PEERS, PRODUCT
+from product import Converted, convert
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_CORPUS = REPOSITORY.parent / "shared" / "corpus"
@@ -33,16 +40,6 @@ DEFAULT_CORPORA = (
 )
 PROCESSES = 2
 COLUMNS = ("n", "overall", "nid", "teds", "mhs", "s/page", "failures")
-
-
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """What one conversion gave, as it comes back from its process."""
-
-    markdown: str
-    pages: int
-    seconds: float
-    refusal: str | None = None  # the product says that the PDF cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +66,6 @@ class Report:
     @property
     def failures(self) -> int:
         return sum(document.failure is not None for document in self.documents)
-
-
-def convert(pdf: Path, engine_name: str) -> Converted:
-    """Runs in a process of the pool. Raises what the product raises, except a refusal of the PDF as unreadable."""
-    from sir_convert_a_lot.application.convert import ConversionOrder, convert_document
-    from sir_convert_a_lot.domain.engine import EngineOptions
-    from sir_convert_a_lot.domain.errors import PdfUnreadable
-    from sir_convert_a_lot.domain.job_spec import JobSpec
-    from sir_convert_a_lot.infrastructure.engines.installed import load_engine
-    from sir_convert_a_lot.infrastructure.markdown.normalise import normalise
-
-    spec = JobSpec.model_validate(
-        {
-            "api_version": "v1",
-            "source": {"kind": "upload", "filename": pdf.name},
-            "conversion": {"backend_strategy": engine_name, "ocr_mode": "off" if engine_name == "pymupdf" else "auto"},
-            "execution": {"acceleration_policy": "cpu_only"},
-        }
-    )
-    limits = EngineOptions()
-    order = ConversionOrder(spec, "cpu", None, (), limits.max_pages, limits.max_page_pixels)
-    pages = 0
-
-    def count_pages(_stage: object, _processed: int, total: int) -> None:
-        nonlocal pages
-        pages = total
-
-    started = time.perf_counter()
-    try:
-        markdown = convert_document(pdf, order, load_engine(engine_name), normalise, count_pages).markdown
-    except PdfUnreadable as error:
-        return Converted("", 0, 0.0, refusal=f"{error.code} {error.details.get('reason', '')}: {error.message}")
-    return Converted(markdown, pages, time.perf_counter() - started)
 
 
 def find_pdfs(corpus: Path) -> list[Path]:
@@ -167,6 +131,47 @@ def print_reports(reports: Iterable[Report]) -> None:
                 print(f"refused {report.corpus}/{document.name}: {document.refusal}")
 
 
+def compare_with_peers(corpora: Sequence[Path], names: Sequence[str], sample: int | None, target: Path | None) -> int:
+    """Prints the table of all engines. A failure of the product makes the exit code 1, one of a peer does not."""
+    print(machine_line(), flush=True)
+    chosen = [choose_scored(corpus, sample) for corpus in corpora]
+    chosen = [corpus for corpus in chosen if corpus.truths]
+    counts = ", ".join(f"{corpus.name} {len(corpus.truths)}" for corpus in chosen)
+    print(f"PDFs: {counts}{f' (at most {sample} of each)' if sample else ''}; cells are in this order\n", flush=True)
+    peers = [peer for peer in PEERS if peer.name in {PRODUCT, *(names or BY_NAME)}]
+    standings = []
+    for standing in compare(peers, chosen):
+        print(f"{standing.peer.name}: {standing.missing or 'measured'}", file=sys.stderr, flush=True)
+        standings.append(standing)
+    print(write_table(standings, [corpus.name for corpus in chosen]))
+    for standing in standings:
+        for failure in standing.failures:
+            print(f"FAILED {standing.peer.name} {failure}")
+    if target:
+        target.write_text(standings_as_json(standings), "utf-8")
+    return 1 if any(standing.failures for standing in standings if standing.peer.name == PRODUCT) else 0
+
+
+def choose_scored(corpus: Path, sample: int | None) -> Corpus:
+    truths = find_truth(corpus)
+    scored = {pdf: truths / f"{pdf.stem}.md" for pdf in find_pdfs(corpus)} if truths else {}
+    scored = {pdf: truth for pdf, truth in scored.items() if truth.is_file()}
+    return Corpus(corpus.name, {pdf: scored[pdf] for pdf in pick(list(scored), sample)})
+
+
+def standings_as_json(standings: Iterable[Standing]) -> str:
+    told = {
+        standing.peer.name: {
+            "missing": standing.missing,
+            "corpora": {name: asdict(scores) for name, scores in standing.scores.items()},
+            "pace": asdict(standing.pace) if standing.pace else None,
+            "failures": standing.failures,
+        }
+        for standing in standings
+    }
+    return json.dumps(told, indent=2) + "\n"
+
+
 def as_json(reports: Iterable[Report], engine_name: str) -> str:
     return json.dumps({"engine": engine_name, "corpora": [asdict(report) for report in reports]}, indent=2)
 
@@ -176,11 +181,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, nargs="+", metavar="PATH", help="folders of PDFs with a truth")
     parser.add_argument("--engine", default="builtin")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every document's scores here")
+    parser.add_argument("--peers", nargs="*", choices=BY_NAME, metavar="NAME", help="compare with these; all if none")
+    parser.add_argument("--sample", type=int, metavar="N", help="with --peers: at most so many PDFs of a corpus")
     options = parser.parse_args(arguments)
     corpora = options.corpus or [corpus for corpus in DEFAULT_CORPORA if corpus.is_dir()]
     empty = [corpus for corpus in corpora if not find_pdfs(corpus)]
     if empty:
         parser.error(f"no PDFs in {', '.join(map(str, empty))}")
+    if options.peers is not None:
+        if not options.corpus and len(corpora) > 1:
+            corpora.remove(
+                REPOSITORY / "examples"
+            )  # made to try this product, one of them scanned: no ground to compare
+        return compare_with_peers(corpora, options.peers, options.sample, options.json)
     with ProcessPoolExecutor(PROCESSES) as pool:
         reports = [measure_corpus(corpus, options.engine, pool) for corpus in corpora]
     print_reports(reports)
