@@ -58,9 +58,13 @@ class Pace:
 
 
 def count_pages(pdfs: Iterable[Path]) -> int:
+    """Of all that open; one that does not is for the engines to refuse."""
     total = 0
     for pdf in pdfs:
-        document = pypdfium2.PdfDocument(pdf)
+        try:
+            document = pypdfium2.PdfDocument(pdf)
+        except pypdfium2.PdfiumError:
+            continue
         total += len(document)
         document.close()
     return total
@@ -104,7 +108,10 @@ def measure_start(peer: Peer, rounds: int = 1, processes: int = 1) -> list[Run]:
 
 
 def pace_of(starts: Sequence[Run], runs: Sequence[Run], pages: int) -> Pace:
-    """The best of each figure over the runs; never below zero, which a busy machine can make of short runs."""
+    """The best of each figure over the runs; never below zero, which a busy machine can make of short runs.
+
+    Raises `ZeroDivisionError` for no pages.
+    """
 
     def best(figure: Callable[[Run], float], of: Sequence[Run]) -> float:
         return min(figure(run) for run in of)

@@ -6,7 +6,8 @@
 Owns the speed table. Each engine converts the same PDFs in one process on one core, then in two processes on two cores,
 the best of `--rounds`; engines take turns, round by round, so that all meet the same weather. Starting (a process that
 converts one small PDF and ends) is told apart from seconds a page. Then the product, and the peers that `--long-peers`
-names, convert one document of `--long-pages` pages, the pages of the PDFs over and over, once. Exit code 1 when the product needs more than `LONG_LIMIT_MB` for it.
+names, convert one document of `--long-pages` pages, the pages of the PDFs over and over, once. Exit code 1 when the
+product needs more than `LONG_LIMIT_MB` for it.
 """
 
 from __future__ import annotations
