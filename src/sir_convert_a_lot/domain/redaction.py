@@ -29,10 +29,18 @@ COMMON_WORDS = frozenset(
 LEAST_LENGTH = 6
 
 _KIND = r"(?:key|token|secret|passw(?:or)?d|passphrase|credential|cookie|auth|dsn|database_url)"
-_NAME = rf"[A-Za-z0-9_.\-]*{_KIND}[A-Za-z0-9_.\-]*"
+_NAME = rf"[A-Za-z0-9_.\-]{{0,60}}{_KIND}[A-Za-z0-9_.\-]{{0,60}}"  # bounded: a log may hold a line without an end
 _ASSIGNED = re.compile(
-    rf"(?P<name>\b{_NAME})(?P<between>[\"']?\s*(?:[:=]|=>)\s*(?:Bearer\s+|Basic\s+)?)"
+    rf"(?P<name>{_NAME})(?P<between>[\"']?\s*(?:[:=]|=>)\s*(?:Bearer\s+|Basic\s+)?)"
     r"(?P<value>\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s,;&\"'}\])]+)",
+    re.IGNORECASE,
+)
+# On a command line, or in a list of its words, the value stands apart from the name. A name that is no option must be
+# two words in one, and its value long: "the token is missing" is a sentence.
+_SPACED = re.compile(
+    rf"(?P<name>(?<![\w-])--[\w-]*{_KIND}[\w-]*)(?P<between>[ \t]+|[\"'],\s*)"
+    r"(?P<value>(?!-)(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s,;&\"'}\])]+))"
+    rf"|(?P<word>\b\w+[_-]{_KIND})(?P<apart>[ \t]+)(?P<long>(?!-)[^\s,;&\"'}}\])]{{6,}})",
     re.IGNORECASE,
 )
 _SHAPES = (
@@ -42,12 +50,17 @@ _SHAPES = (
     re.compile(r"\b(?:hf|gh[pousr]|glpat|sk|pk|rk|xox[abeoprs]|npm|pypi|dckr_pat)[_-][\w-]{16,}"),
     re.compile(r"\bgithub_pat_\w{20,}"),
     re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    re.compile(r"(?<=://)[^/\s@\"']+:[^/\s@\"']*(?=@)"),  # name and password in a URL
+    re.compile(r"(?<=://)[^/\s@\"']+(?=@)"),  # name and password, or a token alone, in a URL
 )
 _HOMES = re.compile(r"(?:/home/|/Users/|/var/home/)[^/\s\"':;,)\]}<>]+|(?<![\w.])/root(?=[/\s\"':;,)]|$)")
 _MAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_IPV4 = re.compile(r"(?<![\w.=+-])(?:\d{1,3}\.){3}\d{1,3}(?![\w.+-])")  # not after `==`: a version may have four parts
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*::?[0-9A-Fa-f:]+(?![\w:.])")
+# A version may have four parts too: not after `==` and its like, nor after a name and a dash, as a wheel has it; after
+# another address and a dash it is the end of a range.
+_IPV4 = re.compile(
+    r"(?:(?<![\w.+-])(?<![=<>~!]=)|(?<=\.\d-)|(?<=\.\d\d-)|(?<=\.\d\d\d-)|(?<=<address>-))"
+    r"(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)(?!\+)(?!-(?:py|cp|pp)\d)"
+)
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*::?[0-9A-Fa-f:]+(?![\w:])(?!\.\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +109,7 @@ class Redactor:
         """The text without what is private. What was redacted before stays as it is."""
         for value, label in self._values:
             text = value.sub(label, text)
-        text = _ASSIGNED.sub(_hide_value, text)
+        text = _SPACED.sub(_hide_spaced, _ASSIGNED.sub(_hide_value, text))
         for shape in _SHAPES:
             text = shape.sub(SECRET, text)
         text = _MAIL.sub(MAIL, _HOMES.sub(HOME, text))
@@ -139,6 +152,12 @@ def _hide_value(found: re.Match[str]) -> str:
         return found[0]
     quotes = value[0] if value[0] in "\"'" else ""
     return f"{found['name']}{found['between']}{quotes}{SECRET}{quotes}"
+
+
+def _hide_spaced(found: re.Match[str]) -> str:
+    if found["word"] is not None:
+        return found[0] if SECRET in found["long"] else f"{found['word']}{found['apart']}{SECRET}"
+    return _hide_value(found)
 
 
 def _hide_address(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""`convert-a-lot host bundle`: what a bug report about a host needs, in one archive without anything private."""
+"""`convert-a-lot host bundle`: what a bug report about a host needs, in an archive without keys, names, addresses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ README = """\
 What a bug report about a host that runs sir-convert-a-lot needs.
 
 Taken out, and replaced by a word in angle brackets: API keys, passwords and tokens, names of accounts and machines,
-home folders, addresses of the network and of mail. Nothing else was changed. Read it before you send it all the same: a
-log may hold the name of a document.
+home folders, addresses of the network and of mail. Nothing else was changed. Read it before you send it all the
+same: the log may still hold names of documents.
 """
 WRITTEN_AT = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say: the same files give the same bytes
 
@@ -36,10 +36,11 @@ def bundle(
     hosts: HostsFile = None,
     api_key: options.ApiKey = None,
 ) -> None:
-    """Write an archive for a bug report, without anything private.
+    """Write an archive for a bug report, without keys, names and addresses.
 
     It holds the verification, the probe, the packages, the settings and the log of a host. Keys, tokens,
-    names of accounts and machines, home folders and addresses are taken out of all of it.
+    names of accounts and machines, home folders and addresses are taken out of all of it. The log
+    may still hold names of documents: read it before you send it.
     """
     from sir_convert_a_lot.application.bundle import gather
     from sir_convert_a_lot.bootstrap_hosts import find_private_words, find_profile, reach_host, verify_host
