@@ -49,7 +49,7 @@ def tags_of(words: list[Word]) -> list[str]:
 
 
 def paragraphs_of(*words: Word) -> list[Paragraph]:
-    return lay_out(page_of(*words), (), ())
+    return list(lay_out(page_of(*words), (), ()).paragraphs)
 
 
 def texts_of(*words: Word) -> list[str]:
@@ -310,7 +310,7 @@ def test_a_table_stands_where_it_was_found() -> None:
         *fill("l-", 40, 280, 8),
         *fill("R-", 220, 100, 22),
     ]
-    found = lay_out(page_of(*words), (table,), ())
+    found = lay_out(page_of(*words), (table,), ()).paragraphs
     kinds = ["table" if p.table else p.text[:2] for p in found]
     assert kinds.index("L-") < kinds.index("table") < kinds.index("l-") < kinds.index("R-")
     assert not any("inside" in p.text for p in found)

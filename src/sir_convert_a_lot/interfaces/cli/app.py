@@ -21,6 +21,7 @@ from sir_convert_a_lot.interfaces.cli.convert import convert
 from sir_convert_a_lot.interfaces.cli.doctor import doctor
 from sir_convert_a_lot.interfaces.cli.host_bundle import bundle
 from sir_convert_a_lot.interfaces.cli.host_repair import repair
+from sir_convert_a_lot.interfaces.cli.inspect import inspect
 from sir_convert_a_lot.interfaces.cli.list_jobs import list_jobs
 from sir_convert_a_lot.interfaces.cli.receipt import receipt
 from sir_convert_a_lot.interfaces.cli.serve import serve
@@ -64,7 +65,7 @@ def options(
     """PDF to Markdown: on the GPU provably, or refused with the reason and the remedy."""
 
 
-for command in (convert, submit, status, collect, cancel, receipt, serve, doctor, version):
+for command in (convert, submit, status, collect, cancel, receipt, inspect, serve, doctor, version):
     app.command()(command)
 app.command("list")(list_jobs)
 app.add_typer(config.app, name="config")

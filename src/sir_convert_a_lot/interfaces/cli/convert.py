@@ -141,7 +141,7 @@ def _convert_here(documents: Sequence[Document], wish: Wish) -> _Run:
     from sir_convert_a_lot.interfaces.cli.local_run import LocalRun
     from sir_convert_a_lot.interfaces.cli.progress_display import open_display
 
-    settings = _load_local_settings()
+    settings = load_local_settings()
     display = open_display(len(documents))
     try:
         with Interrupts(display.close) as interrupts:
@@ -151,7 +151,7 @@ def _convert_here(documents: Sequence[Document], wish: Wish) -> _Run:
         display.close()
 
 
-def _load_local_settings() -> Settings:
+def load_local_settings() -> Settings:
     """What this machine forbids and bounds holds without a server too. A key is for callers, and here nobody calls."""
     from sir_convert_a_lot.settings import load_settings, variables_of
 

@@ -25,7 +25,7 @@ from sir_convert_a_lot.infrastructure.engines.builtin.formulas import flatten_fo
 from sir_convert_a_lot.infrastructure.engines.builtin.furniture import NEIGHBOURS, drop_furniture
 from sir_convert_a_lot.infrastructure.engines.builtin.headings import classify
 from sir_convert_a_lot.infrastructure.engines.builtin.hyphens import mend_all
-from sir_convert_a_lot.infrastructure.engines.builtin.layout import lay_out
+from sir_convert_a_lot.infrastructure.engines.builtin.layout import PageView, lay_out
 from sir_convert_a_lot.infrastructure.engines.builtin.lists import nest
 from sir_convert_a_lot.infrastructure.engines.builtin.outline import find_titles
 from sir_convert_a_lot.infrastructure.engines.builtin.page_model import Page, Paragraph
@@ -52,11 +52,11 @@ class BuiltinEngine:
     def convert(self, pdf: Path, options: EngineOptions, report: ReportProgress) -> EngineOutcome:
         """Converts `pdf` page by page. Raises `PdfUnreadable` (encrypted, damaged, no_pages, too_many_pages)."""
         with PdfFile(pdf, options.max_pages) as document:
-            return _Conversion(document, options, report).run()
+            return Conversion(document, options, report).run()
 
 
-class _Conversion:
-    """One document on its way through the steps."""
+class Conversion:
+    """One document on its way through the steps. Use it once: to convert, or to look at a page."""
 
     def __init__(self, document: PdfFile, options: EngineOptions, report: ReportProgress) -> None:
         self._document = document
@@ -93,6 +93,20 @@ class _Conversion:
             quality=quality,
             pages_for_ocr=self._quality.pages_for_ocr,
         )
+
+    def look_at(self, page_index: int) -> PageView:
+        """What a conversion finds on this page. Reads the pages before it and, as a conversion does, its whole batch.
+
+        Raises `PAGE_ERRORS` when this page cannot be read; other pages that cannot are passed over.
+        """
+        for start in range(0, page_index + 1, BATCH_PAGES):
+            pages = self._read_batch(range(start, min(start + BATCH_PAGES, self._document.page_count)))
+            clean = self._clean_batch(pages)
+        for before in pages:
+            for page in clean:
+                if page.page_index == before.page_index == page_index:
+                    return replace(self._lay_out_page(page), words_read=before.words)
+        raise PageUnreadable(self._failed[page_index])
 
     @contextmanager
     def _timed(self, stage: JobStage) -> Iterator[None]:
@@ -146,18 +160,21 @@ class _Conversion:
         finally:
             raw.close()
 
-    def _lay_out_batch(self, pages: list[Page]) -> list[Paragraph]:
-        self._tell(JobStage.LAYOUT_ANALYSIS)
+    def _clean_batch(self, pages: list[Page]) -> list[Page]:
+        """Without furniture, and without pages that raised; what they say of the document's gutters is learnt."""
         with self._timed(JobStage.LAYOUT_ANALYSIS):
             clean = drop_furniture([*self._context, *pages])[len(self._context) :]
             for before, after in zip(pages, clean, strict=True):
                 self._quality.leave_out(LeftOut.FURNITURE, before, after)
             self._context = [*self._context, *pages][-NEIGHBOURS:]
-            clean = [page for page in clean if self._learn(page)]
+            return [page for page in clean if self._learn(page)]
+
+    def _lay_out_batch(self, pages: list[Page]) -> list[Paragraph]:
+        self._tell(JobStage.LAYOUT_ANALYSIS)
         paragraphs: list[Paragraph] = []
-        for page in clean:
+        for page in self._clean_batch(pages):
             try:
-                paragraphs += self._lay_out_page(page)
+                paragraphs += self._lay_out_page(page).paragraphs
             except PAGE_ERRORS as error:
                 self._fail(page.page_index, error)
         return paragraphs
@@ -171,7 +188,7 @@ class _Conversion:
             return False
         return True
 
-    def _lay_out_page(self, page: Page) -> list[Paragraph]:
+    def _lay_out_page(self, page: Page) -> PageView:
         with self._timed(JobStage.LAYOUT_ANALYSIS):
             unlabelled = drop_labels(page)
             self._quality.leave_out(LeftOut.FIGURE_LABELS, page, unlabelled)

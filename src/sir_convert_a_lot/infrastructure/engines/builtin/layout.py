@@ -6,6 +6,7 @@ Owns how the steps of one page meet. Refuses to know the rest of the document be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from sir_convert_a_lot.infrastructure.engines.builtin.columns import order_regions
@@ -25,15 +26,33 @@ from sir_convert_a_lot.infrastructure.engines.builtin.title_block import split_a
 ANCHOR = "\ufdd0"  # a noncharacter of Unicode: stands for a table among the words, and in no PDF's text
 
 
-def lay_out(page: Page, tables: Sequence[Table], gutters: Sequence[float]) -> list[Paragraph]:
-    """The paragraphs of a page in reading order, its tables among them."""
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """What the steps found on one page: `regions` and `paragraphs` in reading order, tables among the paragraphs.
+
+    `words_read` are those of the page before any were left out; a conversion does not ask for them.
+    """
+
+    page: Page
+    tables: tuple[Table, ...]
+    regions: tuple[Region, ...]
+    paragraphs: tuple[Paragraph, ...]
+    words_read: tuple[Word, ...] = ()
+
+
+def lay_out(page: Page, tables: Sequence[Table], gutters: Sequence[float]) -> PageView:
+    """The page with its columns and paragraphs, given its tables."""
     words = [word for word in page.words if not any(_holds(table.box, word.box) for table in tables)]
     font = Font("", median(word.font.size_pt for word in words) if words else 10.0)
     anchors = [Word(f"{ANCHOR}{index}", table.box, font) for index, table in enumerate(tables)]
-    paragraphs: list[Paragraph] = []
-    for region in _order(page, [*words, *anchors], gutters):
-        paragraphs += _lay_out_region(region, page.page_index, tables)
-    return paragraphs
+    regions = _order(page, [*words, *anchors], gutters)
+    paragraphs = [found for region in regions for found in _lay_out_region(region, page.page_index, tables)]
+    return PageView(page, tuple(tables), tuple(regions), tuple(paragraphs))
+
+
+def is_anchor(word: Word) -> bool:
+    """Whether a word of a region stands for a table."""
+    return word.text.startswith(ANCHOR)
 
 
 def _order(page: Page, words: list[Word], gutters: Sequence[float]) -> list[Region]:
@@ -55,7 +74,7 @@ def _lay_out_region(region: Region, page_index: int, tables: Sequence[Table]) ->
     paragraphs: list[Paragraph] = []
     held: list[Line] = []
     for line in region.lines:
-        anchors = [word for word in line.words if word.text.startswith(ANCHOR)]
+        anchors = [word for word in line.words if is_anchor(word)]
         if not anchors:
             held.append(line)
             continue

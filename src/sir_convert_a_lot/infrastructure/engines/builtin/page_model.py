@@ -81,6 +81,7 @@ class Page:
     rulings: tuple[Ruling, ...] = ()
     image_boxes: tuple[Box, ...] = ()
     shapes: tuple[Shape, ...] = ()
+    turned_by: int = 0  # quarter turns clockwise beyond the file's own, after which its text runs to the right
     turned_characters: int = 0  # drawn at an angle to most of the page, and left out
     unmapped_characters: int = 0  # whose font does not say which letters they are
     label_characters: int = 0  # of labels in figures, left out

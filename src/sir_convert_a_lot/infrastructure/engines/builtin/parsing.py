@@ -80,7 +80,8 @@ def _loads(path: Path) -> bool:
 def parse_page(page: Any, page_index: int) -> Page:
     """Everything the layout steps need of one `pypdfium2.PdfPage`. Raises `PageUnreadable`."""
     try:
-        text = read_words(page, PageSpace.of_page(page))
+        shown = PageSpace.of_page(page)
+        text = read_words(page, shown)
         drawings = read_drawings(page, text.space)
     except pypdfium2.PdfiumError as error:
         raise PageUnreadable(f"page {page_index + 1} cannot be read: {error}") from error
@@ -94,6 +95,7 @@ def parse_page(page: Any, page_index: int) -> Page:
         shapes=drawings.shapes,
         turned_characters=text.turned_characters,
         unmapped_characters=text.unmapped_characters,
+        turned_by=(text.space.quarter_turns - shown.quarter_turns) % 4,
         turned_text=text.turned_text,
         hidden_text=text.hidden_text,
     )
