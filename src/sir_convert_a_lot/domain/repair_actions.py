@@ -59,9 +59,15 @@ class TorchSet:
         return "".join(f"{name}=={version}\n" for name, version in sorted(self.versions.items()))
 
     def to_json(self) -> dict[str, Any]:
-        """As it is written down on a host, by a repair and for the guard."""
+        """As it is written down on a host, by a repair and for the guard: others may read it there."""
         versions = dict(sorted(self.versions.items()))
-        return {"kind": self.kind.value, "family": self.family, "packages": versions, "index": self.index_url}
+        index = None if self.index_url is None else without_userinfo(self.index_url)
+        return {"kind": self.kind.value, "family": self.family, "packages": versions, "index": index}
+
+
+def without_userinfo(text: str) -> str:
+    """The text, its URLs without name, password or token."""
+    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
 
 
 def is_version(seen: str | None, pinned: str) -> bool:

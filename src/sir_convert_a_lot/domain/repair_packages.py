@@ -27,7 +27,8 @@ FETCH_LIMIT_S = 3600.0  # a torch wheel for ROCm has several GB
 INSTALL_LIMIT_S = 1800.0
 IMPORT_LIMIT_S = 600.0
 
-# For pip where the set is concerned: no other index may answer, whatever the account's configuration says.
+# For pip where the set is concerned: no other index may answer, whatever the account's configuration says. Where this
+# stands, the host drops the account's own `PIP_` variables too (`inventory.surroundings`).
 OWN_INDEX_ONLY = {"PIP_CONFIG_FILE": "/dev/null"}
 
 
@@ -94,14 +95,14 @@ def _ensure_pip(inventory: Inventory, finding: str) -> list[Action]:
 
 def _fetch(inventory: Inventory, pins: TorchSet, finding: str) -> Action:
     has_own = pins.index_url is not None
-    only = ("--isolated",) if has_own else ()
-    where = ("--index-url", pins.index_url) if pins.index_url is not None else ()
+    # In the environment, which is the account's alone to read: every account sees a command line.
+    only = {} if pins.index_url is None else {**OWN_INDEX_ONLY, "PIP_INDEX_URL": pins.index_url}
     return Action(
         "fetch_torch_set",
-        (*inventory.pip, *only, "download", "--no-deps", "--dest", inventory.wheels, *where, *spell(pins.versions)),
+        (*inventory.pip, "download", "--no-deps", "--dest", inventory.wheels, *spell(pins.versions)),
         f"have every wheel of the set, {'from its own index alone, ' if has_own else ''}before anything is taken away",
         finding,
-        environment=OWN_INDEX_ONLY if has_own else {},
+        environment=only,
         timeout_s=FETCH_LIMIT_S,
     )
 

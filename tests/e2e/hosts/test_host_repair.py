@@ -129,7 +129,8 @@ def test_a_plan_shows_everything_and_changes_nothing(stage: Stage) -> None:
     assert "made: torch 2.10.0+cpu was built for the CPU alone [wheel_cpu_only]" in said
     assert "not as pinned: torch is 2.10.0+cpu, pinned is 2.10.0+rocm7.1" in said
     assert "1. fetch_torch_set (runs with --apply)" in said
-    assert f"command: PIP_CONFIG_FILE=/dev/null {stage.host.root}/.venv/bin/python -m pip --isolated download" in said
+    only = f"PIP_CONFIG_FILE=/dev/null PIP_INDEX_URL={stage.index.url('rocm')}"
+    assert f"command: {only} {stage.host.root}/.venv/bin/python -m pip download" in said
     assert "command: systemctl --user restart sir-convert-a-lot.service" in said
     assert f"convert-a-lot host repair --host {NAME} --apply" in said
     assert not (stage.host.root / ".venv" / ".sir-convert-a-lot").exists()

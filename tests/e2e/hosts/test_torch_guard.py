@@ -18,7 +18,7 @@ from sir_convert_a_lot.domain.gpu_facts import RuntimeKind
 from sir_convert_a_lot.domain.host_profile import HostProfile
 from sir_convert_a_lot.domain.repair_actions import TorchSet
 from sir_convert_a_lot.infrastructure.hosts.profiles import HostProfileMissing
-from sir_convert_a_lot.infrastructure.torch_guard import find_undone
+from sir_convert_a_lot.infrastructure.torch_guard import expect, find_undone
 
 UNDONE = "torch is 2.10.0+cpu, pinned is 2.10.0+rocm7.1"
 CANNOT_START = 69
@@ -81,6 +81,18 @@ def test_a_profile_of_this_machine_expects_too(project: Project, pins: str) -> N
     project.install(*CPU_WHEELS)
     environ = write_hosts(project, f'[hosts.here]\nroot = "{project.root}"\nruntime_kind = "rocm"\n{pins}')
     assert UNDONE in find_undone(project.environment, environ)
+
+
+def test_what_is_expected_is_written_without_what_opens_the_index(project: Project) -> None:
+    pins = TorchSet(RuntimeKind.ROCM, "rocm7.1", PIN_ROWS, "https://anna:a-secret@index.example.org/rocm")
+    project.site().expect(pins)
+    expected = project.environment / ".sir-convert-a-lot" / "expected-runtime.json"
+    assert json.loads(expected.read_text())["index"] == "https://index.example.org/rocm"
+    (project.root / "pyproject.toml").write_text(
+        (project.root / "pyproject.toml").read_text().replace('"rocm7.1"\n', f'"rocm7.1"\nindex = "{pins.index_url}"\n')
+    )
+    expect(project.environment, RuntimeKind.ROCM, project.root / "pyproject.toml")
+    assert json.loads(expected.read_text())["index"] == "https://index.example.org/rocm"
 
 
 @pytest.mark.parametrize(

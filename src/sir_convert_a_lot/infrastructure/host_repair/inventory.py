@@ -144,7 +144,12 @@ def find_unit(wanted: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def surroundings(more: Dict[str, Any]) -> Dict[str, str]:
-    """The account's environment, with the way to its own systemd, which a login over SSH may lack."""
-    environment = {**os.environ, **more}
+    """The account's environment, with the way to its own systemd, which a login over SSH may lack.
+
+    Whoever has pip read no configuration gets none of the account's variables for it either.
+    """
+    alone = more.get("PIP_CONFIG_FILE") == os.devnull
+    own = {name: value for name, value in os.environ.items() if not (alone and name.startswith("PIP_"))}
+    environment = {**own, **more}
     environment.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     return environment

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sir_convert_a_lot.domain.errors import ExitCode
-from sir_convert_a_lot.domain.repair_actions import Action
+from sir_convert_a_lot.domain.repair_actions import Action, without_userinfo
 from sir_convert_a_lot.interfaces.cli import options
 from sir_convert_a_lot.interfaces.cli.host import HostName, HostsFile, Pdf
 from sir_convert_a_lot.interfaces.cli.talk import UsageMistake, answer, answer_json, say
@@ -120,7 +120,7 @@ def spell(action: Action) -> str:
     """The command as a person types it, with the variables that stand before it; empty where there is none."""
     if not action.argv:
         return action.shown
-    variables = [f"{name}={shlex.quote(value)}" for name, value in action.environment.items()]
+    variables = [f"{name}={shlex.quote(without_userinfo(value))}" for name, value in action.environment.items()]
     return " ".join([*variables, shlex.join(action.argv)])
 
 
