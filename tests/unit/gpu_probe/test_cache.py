@@ -221,7 +221,7 @@ def test_a_host_that_does_not_hold_still_is_refused_whatever_its_rungs_say(host:
     assert found.evidence[0] == UNSETTLED
 
 
-@pytest.mark.parametrize("change", ["made anew", "chmod", "gone", "another"])
+@pytest.mark.parametrize("change", ["made anew", "chmod", "gone", "another", "an instance of MIG"])
 def test_what_is_watched_differs_when_a_node_does(change: str, host: Any) -> None:
     host.add_amd()
     node = host.root / "dev/dri/renderD128"
@@ -234,6 +234,8 @@ def test_what_is_watched_differs_when_a_node_does(change: str, host: Any) -> Non
         node.chmod(0o600)
     elif change == "gone":
         node.unlink()
+    elif change == "an instance of MIG":
+        host.write("dev/nvidia-caps/nvidia-cap21", "")
     else:
         host.write("dev/nvidia0", "")
     assert read_nodes(host.root) != before

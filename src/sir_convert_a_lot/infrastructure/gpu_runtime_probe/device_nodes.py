@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 NODE = re.compile(r"kfd|dxg|nvidia(ctl|-uvm|-modeset|\d+)?", re.ASCII)
+CAPABILITY = re.compile(r"nvidia-cap\d+", re.ASCII)  # one for each instance of a GPU that MIG divides
 RENDER = re.compile(r"renderD\d+", re.ASCII)
 
 Node = tuple[str, int, int, int, int, int, int]
@@ -19,7 +20,7 @@ def read_nodes(root: Path = Path("/")) -> tuple[Node, ...]:
     """Name, inode, device number, mode, owner, group and time of change of each node, sorted. What cannot be read
     is not among them, so it differs from when it could.
     """
-    return (*_read(root / "dev", NODE), *_read(root / "dev/dri", RENDER))
+    return (*_read(root / "dev", NODE), *_read(root / "dev/nvidia-caps", CAPABILITY), *_read(root / "dev/dri", RENDER))
 
 
 def _read(directory: Path, pattern: re.Pattern[str]) -> list[Node]:
