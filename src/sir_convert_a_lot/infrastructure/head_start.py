@@ -65,7 +65,13 @@ class HeadStart:
             await self._start_plain(pool)
 
     async def load_on(self, placed: RunOnGpu, pool: WorkerPool) -> None:
-        """A failure is told. The first job on the GPU then loads its models itself, or fails for the same cause."""
+        """A failure is told. The first job on the GPU then loads its models itself, or fails for the same cause.
+
+        Where there is but one worker and no GPU is promised, nothing is loaded: it would take the place of the plain
+        worker, for minutes on a cold disk, whatever the first job needs.
+        """
+        if pool.size == 1 and self.rules.promised_device != "gpu":
+            return
         began = time.monotonic()
         order = {
             "device": placed.device,

@@ -74,7 +74,7 @@ def gpu(host: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
 def test_the_worker_that_loaded_ahead_is_the_one_that_gets_the_job(
     gpu: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outcome = load(make_start(gpu), tmp_path)
+    outcome = load(make_start(gpu, promised="gpu"), tmp_path)
     assert outcome["result"]["sees"] == [NVIDIA]
     assert outcome["result"]["has_loaded"] == [ONLY_GPU]
     assert any(record.message.startswith(f"docling is loaded on {NVIDIA}") for record in caplog.records)
@@ -83,7 +83,7 @@ def test_the_worker_that_loaded_ahead_is_the_one_that_gets_the_job(
 def test_a_failure_while_loading_is_told_with_its_cause_and_the_gpu_is_looked_at_again(
     gpu: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    start = make_start(gpu)
+    start = make_start(gpu, promised="gpu")
     start = replace(start, docling_arguments={"fails": True})
     outcome = load(start, tmp_path)
     (told,) = [record.message for record in caplog.records if "could not be loaded ahead" in record.message]
@@ -93,12 +93,27 @@ def test_a_failure_while_loading_is_told_with_its_cause_and_the_gpu_is_looked_at
 
 def test_models_that_are_missing_start_no_worker(gpu: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> bool:
-        start, pool = make_start(gpu, are_here=False), make_pool()
+        start, pool = make_start(gpu, promised="gpu", are_here=False), make_pool()
         await start.load_on(placed_on(await start.probe.current()), pool)
         return pool._lanes[0].is_warm
 
     assert asyncio.run(run()) is False
     assert any("a file is missing" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize(("promised", "workers", "is_warm"), [("none", 1, False), ("gpu", 1, True), ("none", 2, True)])
+def test_the_only_worker_is_not_given_to_models_unless_a_gpu_is_promised(
+    gpu: Any, promised: Any, workers: int, is_warm: bool
+) -> None:
+    async def run() -> bool:
+        start, pool = make_start(gpu, promised=promised), make_pool(workers)
+        try:
+            await start.load_on(placed_on(await start.probe.current()), pool)
+            return any(lane.is_warm for lane in pool._lanes)
+        finally:
+            await pool.close()
+
+    assert asyncio.run(run()) is is_warm
 
 
 @pytest.mark.parametrize("promised", ["none", "gpu"])
