@@ -10,15 +10,22 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sir_convert_a_lot import worker
 from sir_convert_a_lot.domain.engine import EngineOptions, EngineOutcome, ReportProgress
+from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.receipt import StageReceipt
 from sir_convert_a_lot.infrastructure.engines.docling.device_failures import check_device, telling_failures_of
 from sir_convert_a_lot.infrastructure.engines.docling.device_memory import give_back_spare
 from sir_convert_a_lot.infrastructure.engines.docling.engine import DoclingEngine
+from sir_convert_a_lot.infrastructure.engines.docling.model_devices import StageModels
+from sir_convert_a_lot.infrastructure.engines.docling.operation_record import ENOUGH_OPERATIONS, OperationRecord
+from sir_convert_a_lot.infrastructure.engines.docling.stage_audit import JobAudit, StageLog
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.environment import MASKS
 
 TEXT = "# Converted\n\n" + "word " * 60 + "\n"
@@ -46,9 +53,24 @@ class MadeEngine:
         import torch
 
         torch.ones(1, device=torch.device(device))
+        if self._fault == "stage":
+            self._run_stage(device)
         if self._fault == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         torch.cuda.synchronize(None)
+
+    def _run_stage(self, device: str) -> None:
+        """One call of a watched stage, whose failure Docling would keep to itself."""
+        import torch
+
+        audit = JobAudit(device)
+        record = OperationRecord()
+        record.by_device[device] = ENOUGH_OPERATIONS  # nothing more is counted
+        log = StageLog(JobStage.LAYOUT_ANALYSIS, device, None, StageModels, record=record)
+        with suppress(RuntimeError), audit.measure(log, 1):
+            square = torch.Tensor(np.ones((2, 2)), torch.float32, torch.device(device))
+            torch.matmul(square, square)
+        audit.raise_if_over()
 
 
 def tell(order: dict[str, Any], staging: Path, report: Callable[[str, int, int], None]) -> dict[str, Any]:

@@ -163,6 +163,24 @@ def test_memory_that_ran_out_in_the_worker_is_told_as_that_without_process_ids(s
     assert "4711" not in str(details)
 
 
+@pytest.mark.parametrize(
+    ("at", "text", "cause"),
+    [
+        ("gemm", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "vram_exhausted"),
+        ("gemm", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "vram_exhausted"),
+        ("gemm", "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "gpu_fault_sticky"),
+        ("event", "CUDA error: an illegal memory access was encountered", "gpu_fault_sticky"),
+    ],
+)
+def test_what_the_devices_libraries_tell_in_a_plain_error_is_a_failure_of_the_device(
+    at: str, text: str, cause: str, service: MadeService
+) -> None:
+    fault = {"at": at, "error": text, "only_in": "spawn_main"}
+    details = fail(*service.run("stage", before=lambda: service.set_torch(faults=[fault])))
+    assert details["cause"] == cause
+    assert details["evidence"][0] == f"The worker met RuntimeError: {text}"
+
+
 def test_a_gpu_that_is_gone_for_a_fresh_process_too_gives_the_body_of_admission(service: MadeService) -> None:
     def break_it() -> None:
         service.set_torch(faults=[ILLEGAL])

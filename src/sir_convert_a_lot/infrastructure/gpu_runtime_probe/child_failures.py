@@ -1,6 +1,7 @@
 """From how the probe's child failed to a finding: an error that torch raised, or the death of the process.
 
-Owns which number of the runtime and which way to die means which cause. Pure; refuses to go by the words of a message.
+Owns which number of the runtime and which way to die means which cause. Pure; refuses to go by the words of a
+message, except where a library's own name of its status is all that there is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from sir_convert_a_lot.domain.gpu_causes import Cause
 from sir_convert_a_lot.domain.gpu_facts import Rung
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_supervisor import Death, Died, Raised
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.error_facts import ErrorFacts
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.finding import Finding, fail, give_up
 
 UNKNOWN_ERROR = 999
@@ -38,6 +40,12 @@ POISONING_CODES = frozenset({700, 710, 714, 715, 716, 717, 718, 719, 720})
 
 OUT_OF_MEMORY_TYPES = frozenset({"OutOfMemoryError"})
 
+# cuBLAS, cuDNN, rocBLAS and MIOpen name their status in the text of a plain RuntimeError, which has no number.
+OUT_OF_MEMORY_STATUS = re.compile(
+    r"(?:CU|HIP)BLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_\w*ALLOC\w*_FAILED|rocblas_status_memory_error"
+    r"|miopenStatusAllocFailed"
+)
+
 COMPUTING = frozenset({Rung.FIRST_KERNEL, Rung.RESULT, Rung.RESOURCE})
 IMPORTING = "importing torch"
 COUNTING = "counting devices"
@@ -49,6 +57,13 @@ CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGIL
 
 def cause_of_code(code: int | None) -> Cause | None:
     return None if code is None else CAUSE_OF_CODE.get(code)
+
+
+def is_out_of_memory(error: ErrorFacts) -> bool:
+    """By its type, its number, or the status that a library named."""
+    if error.kind in OUT_OF_MEMORY_TYPES or cause_of_code(error.code) is Cause.VRAM_EXHAUSTED:
+        return True
+    return OUT_OF_MEMORY_STATUS.search(error.text) is not None
 
 
 def judge_error(rung: Rung, raised: Raised, *, is_rocm: bool) -> Finding:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
 from sir_convert_a_lot.domain.gpu_facts import LADDER, ProbeSnapshot, Rung, RungState
-from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_failures import OUT_OF_MEMORY_TYPES, cause_of_code
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_failures import is_out_of_memory
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.error_facts import ErrorFacts, describe_error
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.judgement import NOTHING_TELLS_WHY
 
@@ -84,6 +84,6 @@ def judge_worker_fault(fault: WorkerFault, fresh: ProbeSnapshot) -> Cause:
         return Cause.BAD_FORK
     if not has_passed_whole(fresh):
         return fresh.cause or Cause.PROBE_INCOMPLETE
-    if fault.error.kind in OUT_OF_MEMORY_TYPES or cause_of_code(fault.error.code) is Cause.VRAM_EXHAUSTED:
+    if is_out_of_memory(fault.error):
         return Cause.VRAM_EXHAUSTED
     return Cause.GPU_FAULT_STICKY if fault.had_started else Cause.ENV_CHANGED_AFTER_INIT

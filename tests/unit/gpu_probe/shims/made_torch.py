@@ -8,10 +8,12 @@ wrong with it. Lives under tests/ alone: a root that holds it is never the real 
     "signal": N             die by it
     "exit": N               leave the interpreter
     "error": TEXT           raise, with "type" (default RuntimeError) and "code" (as torch's own error_code)
-and PLACE one of import, count, init, properties, allocate, synchronise, gemm, memory. With "only_in" or "not_in" a
-fault is met only, or not, by processes whose command line holds that text; with `hidden_in` they see no device.
+and PLACE one of import, count, init, properties, allocate, synchronise, gemm, memory, event. With "only_in" or
+"not_in" a fault is met only, or not, by processes whose command line holds that text; with `hidden_in` they see no
+device.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -280,9 +282,19 @@ def init():
         raise RuntimeError("No HIP GPUs are available" if CONFIG["hip"] else "No CUDA GPUs are available")
 
 
+class Event:
+    def __init__(self, enable_timing):
+        meet("event")
+
+    def record(self):
+        pass
+
+
 emptied = []
 
 cuda = types.SimpleNamespace(
+    device=lambda device: contextlib.nullcontext(),
+    Event=Event,
     memory_allocated=lambda device: CONFIG.get("allocated_bytes", 0),
     memory_reserved=lambda device: CONFIG.get("reserved_bytes", 0),
     empty_cache=lambda: emptied.append(1),

@@ -13,6 +13,7 @@ from typing import Any
 from sir_convert_a_lot.domain.acceleration_policy import ONLY_GPU
 from sir_convert_a_lot.domain.errors import GpuNotAvailable
 from sir_convert_a_lot.domain.gpu_causes import CAUSES, Cause
+from sir_convert_a_lot.infrastructure.gpu_runtime_probe.child_failures import is_out_of_memory
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.error_facts import describe_error
 from sir_convert_a_lot.infrastructure.gpu_runtime_probe.history import describe_worker_fault
 
@@ -56,11 +57,9 @@ def lost_device(device: str, seen: str, error: BaseException) -> GpuNotAvailable
 
 def failed_device(device: str, error: BaseException) -> GpuNotAvailable:
     """A device that failed while it worked."""
-    import torch
-
-    is_memory = isinstance(error, torch.OutOfMemoryError)
-    cause = Cause.VRAM_EXHAUSTED if is_memory else Cause.GPU_FAULT_STICKY
-    return refuse_device(cause, f"{device} failed at work", describe_error(error).line, error)
+    facts = describe_error(error)
+    cause = Cause.VRAM_EXHAUSTED if is_out_of_memory(facts) else Cause.GPU_FAULT_STICKY
+    return refuse_device(cause, f"{device} failed at work", facts.line, error)
 
 
 def refuse_device(cause: Cause, what: str, seen: str, error: BaseException | None = None) -> GpuNotAvailable:
@@ -86,7 +85,19 @@ def is_device_error(error: BaseException) -> bool:
     """Out of device memory, or a fault of the device: the work failed for the machine, not for the document."""
     import torch
 
-    return isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError))
+    if isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)):
+        return True
+    return isinstance(error, RuntimeError) and is_out_of_memory(describe_error(error))
+
+
+def is_stage_error_of_device(error: BaseException) -> bool:
+    """As `is_device_error`, for what was raised where a stage computes on the device: its libraries (cuBLAS, cuDNN,
+    MIOpen) tell their failures as a plain `RuntimeError`. Docling would swallow that for each page. Those that name a
+    mistake of the code are none.
+    """
+    if is_device_error(error):
+        return True
+    return isinstance(error, RuntimeError) and not isinstance(error, (NotImplementedError, RecursionError))
 
 
 @contextmanager

@@ -19,7 +19,11 @@ from sir_convert_a_lot.domain.errors import GpuNotAvailable
 from sir_convert_a_lot.domain.job import JobStage
 from sir_convert_a_lot.domain.receipt import NO_DEVICE, StageReceipt
 from sir_convert_a_lot.infrastructure.engines.builtin.process_devices import measure_device
-from sir_convert_a_lot.infrastructure.engines.docling.device_failures import failed_device, is_device_error
+from sir_convert_a_lot.infrastructure.engines.docling.device_failures import (
+    failed_device,
+    is_device_error,
+    is_stage_error_of_device,
+)
 from sir_convert_a_lot.infrastructure.engines.docling.fall_back import find_elsewhere, refuse_stage
 from sir_convert_a_lot.infrastructure.engines.docling.model_devices import StageModels, find_models
 from sir_convert_a_lot.infrastructure.engines.docling.operation_record import ModuleHooks, OperationRecord, everywhere
@@ -124,17 +128,18 @@ class JobAudit:
     def measure(self, log: StageLog, pages: int) -> Iterator[None]:
         """Around one call of a stage, in the thread that makes it."""
         started = time.perf_counter()
-        with ExitStack() as stack:
-            if not log.record.is_enough:
-                is_plain = log.stage in CPU_STAGES
-                stack.enter_context(everywhere(log.record) if is_plain else self._hooks.around_modules(log.record))
-            stack.enter_context(self._timed_on_device(log))
-            try:
+        try:
+            with ExitStack() as stack:
+                if not log.record.is_enough:
+                    is_plain = log.stage in CPU_STAGES
+                    stack.enter_context(everywhere(log.record) if is_plain else self._hooks.around_modules(log.record))
+                stack.enter_context(self._timed_on_device(log))
                 yield
-            except Exception as error:
-                if is_device_error(error):
-                    self.device_errors.append(error)
-                raise
+        except Exception as error:
+            is_on_device = self.is_on_gpu and log.device_asked != "cpu"
+            if is_stage_error_of_device(error) if is_on_device else is_device_error(error):
+                self.device_errors.append(error)
+            raise
         with log.lock:
             log.seconds += time.perf_counter() - started
             log.pages += pages
