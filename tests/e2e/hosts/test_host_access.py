@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -95,10 +96,17 @@ def test_a_hang_is_killed_with_its_children_and_keeps_what_it_said(host: Launche
     assert is_gone(int(pid_file.read_text()))
 
 
-def test_a_command_is_stopped_when_asked_and_may_say_its_last_words(host: LaunchedHost) -> None:
+def test_a_command_is_stopped_when_asked_and_may_say_its_last_words(host: LaunchedHost, sshd: Sshd) -> None:
+    folder = Path(tempfile.mkdtemp(dir=sshd.folder))
+    sshd.give(folder)
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
-    script = "trap 'echo bye; exit' TERM; while :; do sleep 0.05; done"
+
+    def stop_once_it_listens() -> None:
+        wait_until((folder / "ready").exists)
+        stop.set()
+
+    threading.Thread(target=stop_once_it_listens, daemon=True).start()
+    script = f"trap 'echo bye; exit' TERM; : >{folder}/ready; while :; do sleep 0.05; done"
     done = host.run(HostCommand(["sh", "-c", script]), stop)
     assert (done.ending, done.text) == (Ending.STOPPED, "bye\n")
 
