@@ -57,6 +57,16 @@ def test_a_script_over_stdin_runs_as_written_and_stops_at_its_first_failure(hemm
     assert (done.returncode, done.stdout) == (1, b"<a  b>")
 
 
+def test_a_command_with_an_equals_sign_in_its_name_is_a_command(hemma: Hemma) -> None:
+    tool = hemma.root / "a=b"
+    tool.write_text("#!/bin/sh\necho ran\n")
+    tool.chmod(0o755)
+    hemma.sshd.give(tool)
+    done = hemma.run("--", "./a=b")
+    tool.unlink()
+    assert (done.returncode, done.stdout) == (0, b"ran\n")
+
+
 def test_stdin_reaches_a_command(hemma: Hemma) -> None:
     assert hemma.run("cat", stdin=b"\0it\n").stdout == b"\0it\n"
 

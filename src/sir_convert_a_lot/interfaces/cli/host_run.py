@@ -19,7 +19,8 @@ ROOT_MISSING, NO_REPOSITORY, ELSEWHERE = 66, 67, 68
 TIMED_OUT = 124  # as timeout(1) says it
 NOT_STARTED = 126
 # A shell that no file of the account has touched, with nothing of the caller's but where the account lives. `$0` is the
-# folder, the rest the command; without one, the shell reads its script on from stdin.
+# folder, the rest the command; without one, the shell reads its script on from stdin. A shell starts the command: `env`
+# would take a first word with `=` in it for a variable.
 CLEAN = 'exec env -i HOME="$HOME" USER="${USER:-}" LOGNAME="${LOGNAME:-}" PATH="$PATH" LC_ALL=C.UTF-8 TZ=UTC '
 GUARD = f"""\
 root=$0
@@ -29,7 +30,7 @@ top=$(git rev-parse --show-toplevel 2>/dev/null) || {{ echo "$root is no git rep
 here=$(pwd -P)
 [ "$top" = "$here" ] || {{ echo "$here is not the top of its repository, $top is" >&2; exit {ELSEWHERE}; }}
 if [ $# -eq 0 ]; then {CLEAN} sh -eu; fi
-{CLEAN} "$@"
+{CLEAN} sh -c 'unset PWD OLDPWD SHLVL; exec "$@"' sh "$@"
 """
 
 
