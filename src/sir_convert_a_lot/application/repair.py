@@ -7,6 +7,7 @@ one that needs root or cannot be undone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,7 @@ from sir_convert_a_lot.domain.repair_packages import find_deviations
 from sir_convert_a_lot.domain.repair_plan import RESTART, choose_kind, plan_repair
 
 Tell = Callable[[str], None]
+SETTLE_S = 3.0  # a service that cannot work often dies only after it has imported its packages
 KEPT_LINES = 12  # of what a step that failed printed last
 
 
@@ -160,6 +162,13 @@ def _run(site: RepairSite, index: int, action: Action) -> None:
         how = "did not end in time" if outcome.exit_code is None else f"ended with {outcome.exit_code}"
         said = [line for line in outcome.said.splitlines() if line.strip()][-KEPT_LINES:]
         raise _StepFailed(f"{action.name} {how}", *said)
+    _check(site, action)
+    if action.name == RESTART:
+        time.sleep(SETTLE_S)
+        _check(site, action)
+
+
+def _check(site: RepairSite, action: Action) -> None:
     if action.post_check is not None:
         inventory, _ = site.look()
         if wrong := action.post_check.failures(inventory):

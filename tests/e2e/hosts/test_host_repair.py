@@ -143,6 +143,8 @@ def test_apply_mends_restarts_and_ends_with_a_yes(stage: Stage) -> None:
     told: dict[str, Any] = json.loads(said)
     assert (code, told["ended"], told["verdict"]["outcome"]) == (0, "done", "ok"), said
     assert "--user restart sir-convert-a-lot.service" in stage.asked_of_systemd
+    kept = stage.host.root / ".venv" / STATE / "saved"
+    assert list(kept.glob("lib/*/site-packages/torch-2.10.0+cpu.dist-info"))  # the verification might have said no
     code, said = stage.repair("--apply")
     assert (code, "Nothing to do: nothing was changed." in said) == (0, True)
 
@@ -169,6 +171,15 @@ def test_packages_are_taken_back_when_a_service_that_ran_does_not_start_with_the
     assert [asked for asked in stage.asked_of_systemd if "restart" in asked] == 2 * [
         "--user restart sir-convert-a-lot.service"
     ]  # the second with what was put back
+    assert stage.host.site_packages.joinpath("torch-2.10.0+cpu.dist-info").exists()
+
+
+def test_packages_are_taken_back_when_the_service_dies_soon_after_its_start(stage: Stage) -> None:
+    spoil(stage.host)
+    state = stage.host.sshd.folder / "state"
+    stage.systemd(restart=f"echo active > {state}; (sleep 1.5; echo failed > {state}) &")
+    code, said = stage.repair("--apply")
+    assert (code, "Rolled back" in said, "is not active" in said) == (1, True, True), said
     assert stage.host.site_packages.joinpath("torch-2.10.0+cpu.dist-info").exists()
 
 

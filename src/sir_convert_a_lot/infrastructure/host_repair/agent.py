@@ -251,8 +251,9 @@ def finish(order: Order, place: Place) -> Order:
 def end(place: Place, journal: Order, phase: str) -> None:
     journal["phase"] = phase
     place.write_journal(journal)
-    for folder in (place.saved, place.wheels):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(place.wheels, ignore_errors=True)
+    if phase == "rolled_back":  # else it stays until the next `begin`: whether all is well is only verified from now on
+        shutil.rmtree(place.saved, ignore_errors=True)
 
 
 def expect(order: Order, place: Place) -> Order:

@@ -139,6 +139,9 @@ def _show_report(report: RepairReport, last: Verification, *, as_json: bool) -> 
     for path in report.strayed:
         answer(f"  could not be put back as it was: {path}")
     answer(words[report.ended.value])
+    if report.ended.value == "done" and report.proposal.plan.changes_packages:
+        kept = f"{report.proposal.inventory.state_directory}/saved"
+        answer(f"What was there before is kept in {kept} until the next repair; the runbook says how to go back.")
     for action in report.proposal.plan.to_print:
         _show_action(action)
     _show_verdict(last)
