@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from sir_convert_a_lot.infrastructure.workers.process_group import find_family, kill_group, read_resident_bytes
+from sir_convert_a_lot.infrastructure.workers.process_group import find_family, kill_group, read_held_bytes
 
 MIB = 1 << 20
 # A leader with a child in its session and one in a session of its own, all deaf to SIGTERM.
@@ -52,11 +53,11 @@ def test_a_kill_reaches_every_descendant() -> None:
 def test_memory_of_children_counts() -> None:
     leader = start_leader(100 * MIB)
     try:
-        wait_until(lambda: read_resident_bytes(leader.pid) > 200 * MIB)
+        wait_until(lambda: read_held_bytes(leader.pid) > 200 * MIB)
     finally:
         kill_group(leader.pid)
         leader.wait()
-    assert read_resident_bytes(leader.pid) == 0
+    assert read_held_bytes(leader.pid) == 0
 
 
 def test_a_family_of_the_dead_is_empty_and_a_kill_of_it_harmless() -> None:
@@ -65,3 +66,19 @@ def test_a_family_of_the_dead_is_empty_and_a_kill_of_it_harmless() -> None:
     assert find_family(done.pid) == set()
     kill_group(done.pid)
     assert os.getpid() in find_family(os.getpid())
+
+
+def test_pages_of_mapped_files_are_not_memory_that_a_process_holds(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.write_bytes(bytes(300 * MIB))
+    read = "import mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
+    code = f"{read}; sum(m[::4096]); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(library)], stdout=subprocess.PIPE) as reader:
+        try:
+            assert reader.stdout is not None
+            reader.stdout.readline()
+            resident = int(Path(f"/proc/{reader.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            assert resident > 200 * MIB
+            assert read_held_bytes(reader.pid) < 100 * MIB
+        finally:
+            reader.kill()

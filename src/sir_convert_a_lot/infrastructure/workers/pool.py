@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any
 
 from sir_convert_a_lot.domain.errors import DocumentTimeout, WorkerCrashed, WorkerOutOfMemory
 from sir_convert_a_lot.infrastructure.workers.lane import CPU_ALONE, Lane, sight_for
-from sir_convert_a_lot.infrastructure.workers.process_group import read_resident_bytes
+from sir_convert_a_lot.infrastructure.workers.process_group import read_held_bytes
 from sir_convert_a_lot.infrastructure.workers.progress_file import PagesDone, read_progress
+
+logger = logging.getLogger(__name__)
 
 # How often memory and progress are looked at. At 0.1 s a worker that touches 2 GB/s overshoots its limit by 200 MB.
 LOOK_EVERY_S = 0.1
@@ -53,7 +56,8 @@ class WorkerPool:
 
     async def load_ahead(self, load: str, order: dict[str, Any]) -> dict[str, Any]:
         """Have one process load what jobs like `order` need, so that the first of them finds it. `load` names what
-        does, as `module:function`. Answers as `Slot.run`; raises `WorkerCrashed`. Meanwhile no job has that worker.
+        does, as `module:function`. Answers as `Slot.run`; raises `WorkerCrashed`, and
+        `WorkerOutOfMemory` where the models alone are above the limit. Meanwhile no job has that worker.
         """
         async with self._lane(order["pci_id"] or CPU_ALONE.device) as lane:
             await lane.start(sight_for(order))
@@ -64,11 +68,25 @@ class WorkerPool:
                     raise WorkerCrashed(
                         f"the engine was not loaded within {LOAD_LIMIT_S:g} s", details={"reason": "load_timeout"}
                     )
-                return await lane.collect(running)
+                outcome = await lane.collect(running)
             finally:
                 if not running.done():
                     running.cancel()
                     lane.end()
+            self._check_loaded(lane)
+            return outcome
+
+    def _check_loaded(self, lane: Lane) -> None:
+        """A worker whose models leave no room under its limit would be killed in each job: told before the first."""
+        held = read_held_bytes(lane.pid) if lane.pid else 0
+        logger.info("a worker holds %d MiB with its models loaded, of %d", held >> 20, self._memory_limit_bytes >> 20)
+        if held > self._memory_limit_bytes:
+            lane.end()
+            raise WorkerOutOfMemory(
+                f"with its models loaded the worker used {held >> 20} MiB, and its limit is "
+                f"{self._memory_limit_bytes >> 20} MiB",
+                details={"resident_bytes": held, "limit_bytes": self._memory_limit_bytes},
+            )
 
     @asynccontextmanager
     async def slot(self, device: str = CPU_ALONE.device) -> AsyncIterator[Slot]:
@@ -152,9 +170,9 @@ class Slot:
             raise DocumentTimeout(
                 f"the document was not converted within {timeout_s:g} s", details={"timeout_seconds": timeout_s}
             )
-        resident = read_resident_bytes(self._lane.pid)
-        if resident > self._memory_limit_bytes:
+        held = read_held_bytes(self._lane.pid)
+        if held > self._memory_limit_bytes:
             raise WorkerOutOfMemory(
-                f"the worker used {resident >> 20} MiB and its limit is {self._memory_limit_bytes >> 20} MiB",
-                details={"resident_bytes": resident, "limit_bytes": self._memory_limit_bytes},
+                f"the worker used {held >> 20} MiB and its limit is {self._memory_limit_bytes >> 20} MiB",
+                details={"resident_bytes": held, "limit_bytes": self._memory_limit_bytes},
             )

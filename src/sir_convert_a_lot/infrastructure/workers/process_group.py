@@ -1,7 +1,7 @@
 """A worker process and all it started, as one thing that can be measured and killed.
 
-Owns sessions, the parent-death signal, resident memory and SIGKILL. Refuses to know what a worker does. Linux only: it
-reads `/proc`.
+Owns sessions, the parent-death signal, the memory it holds and SIGKILL. Refuses to know what a worker does. Linux only:
+it reads `/proc`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# Lines of /proc/PID/status, in kB: what a process wrote itself, and shared memory. Pages of files (RssFile) are left
+# out: the kernel takes them back when memory is short, and the libraries of torch and CUDA have many.
+HELD = ("RssAnon", "RssShmem")
+WHOLE = "VmRSS"
+ALL_RSS = {*HELD, WHOLE}
+KIB = 1024
 
 
 def enter_own_group(parent_pid: int) -> None:
@@ -54,9 +59,11 @@ def find_family(leader_pid: int) -> set[int]:
     return family & {pid for pid, _, _ in rows}
 
 
-def read_resident_bytes(leader_pid: int) -> int:
-    """Resident memory of the leader and its children, in bytes; pages they share are counted for each."""
-    return sum(_read_resident(pid) for pid in [leader_pid, *_list_children(leader_pid)])
+def read_held_bytes(leader_pid: int) -> int:
+    """Resident memory of the leader and its children that belongs to no file, in bytes; pages they share are counted
+    for each. 0 where none of them is left.
+    """
+    return sum(_read_held(pid) for pid in [leader_pid, *_list_children(leader_pid)])
 
 
 def _list_pids() -> list[int]:
@@ -83,8 +90,13 @@ def _list_children(pid: int) -> list[int]:
     return found
 
 
-def _read_resident(pid: int) -> int:
+def _read_held(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):
+        lines = Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines()
+    except OSError:
         return 0
+    told = {
+        name: int(value.split()[0]) * KIB for name, value in (line.split(":", 1) for line in lines) if name in ALL_RSS
+    }
+    # A kernel that does not tell them apart gives the whole: too much is a limit, nothing would be none.
+    return sum(told.get(name, 0) for name in HELD) if HELD[0] in told else told.get(WHOLE, 0)
