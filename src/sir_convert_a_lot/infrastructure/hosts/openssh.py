@@ -23,6 +23,7 @@ from sir_convert_a_lot.infrastructure.hosts.conversation import LAUNCHER, Answer
 from sir_convert_a_lot.infrastructure.hosts.launched import LaunchedHost
 
 CONNECT_TIMEOUT_S = 10
+END_LIMIT_S = 5.0  # for an ssh that was told to end
 OPTIONS = (
     "BatchMode=yes",
     f"ConnectTimeout={CONNECT_TIMEOUT_S}",
@@ -94,14 +95,22 @@ class OpenSshHost(LaunchedHost):
         own = _find_free_port()
         with tempfile.NamedTemporaryFile("r", prefix="ssh-", suffix=".log") as log:
             # Not through a master that the user keeps: the port would stay open there after us.
-            way = self._ssh(log.name, "-o", "ControlPath=none", "-N", "-L", f"127.0.0.1:{own}:127.0.0.1:{port}")
+            way = self._ssh(
+                log.name,
+                "-o",
+                "ControlPath=none",
+                "-o",
+                "ExitOnForwardFailure=yes",
+                "-N",
+                "-L",
+                f"127.0.0.1:{own}:127.0.0.1:{port}",
+            )
             tunnel = self._start(way)
             try:
                 self._wait_until_open(tunnel, own, Path(log.name))
                 yield own
             finally:
-                tunnel.terminate()
-                tunnel.wait()
+                _end(tunnel)
 
     def _converse(self, order: Mapping[str, Any], payload: IO[bytes], limit_s: float, stop: Event | None) -> Answered:
         with tempfile.NamedTemporaryFile("r", prefix="ssh-", suffix=".log") as log:
@@ -159,6 +168,15 @@ class OpenSshHost(LaunchedHost):
 
     def _tell(self, problem: HostProblem, lines: list[str]) -> HostNotReached:
         return HostNotReached(problem, self._destination, TOLD[problem].format(host=self.name), lines[-KEPT_LINES:])
+
+
+def _end(tunnel: subprocess.Popen[bytes]) -> None:
+    tunnel.terminate()
+    try:
+        tunnel.wait(END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        tunnel.kill()
+        tunnel.wait()
 
 
 def _find_sign(lines: list[str]) -> HostProblem | None:
