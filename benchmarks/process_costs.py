@@ -61,16 +61,16 @@ class PeakMemory(threading.Thread):
 
 
 def list_tree(pid: int) -> list[int]:
-    """The process and its descendants that are alive."""
+    """The process and its descendants. Those that end meanwhile may be among them, or not."""
     found, pending = [], [pid]
     while pending:
         member = pending.pop()
         found.append(member)
-        for listing in Path(f"/proc/{member}/task").glob("*/children"):
-            try:
-                pending += map(int, listing.read_text().split())
-            except (FileNotFoundError, ProcessLookupError):  # that thread has ended
-                continue
+        try:
+            for thread in Path(f"/proc/{member}/task").iterdir():
+                pending += map(int, (thread / "children").read_text().split())
+        except (FileNotFoundError, ProcessLookupError):  # it, or a thread of it, has ended; the next look is soon
+            continue
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from peer_quality import Corpus, Standing, judge, pick, write_score
 from peer_quality import write_table as write_quality_table
 from peer_runs import Pace, Run, count_pages, pace_of, read_back, run_peer
 from peers import BY_NAME, PEERS, PRODUCT, Peer, load_product, one_by_one
-from process_costs import Cost, run_measured, run_side_by_side
+from process_costs import Cost, list_tree, read_status, run_measured, run_side_by_side
 from speed import Timing, choose_pdfs, make_long
 from speed import write_table as write_speed_table
 
@@ -116,6 +117,14 @@ def test_a_process_over_its_limit_is_killed_with_its_children(tmp_path: Path) ->
     assert cost.exit_code == -9
     assert cost.failure == "exit -9: nothing was said"
     assert not late.exists()
+
+
+def test_a_process_that_has_ended_meanwhile_has_no_memory() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+
+    assert list_tree(gone.pid) == [gone.pid]
+    assert read_status(gone.pid) == (0, 0)
 
 
 def test_processes_side_by_side_are_told_apart() -> None:
