@@ -76,6 +76,7 @@ class Conversion:
         for start in range(0, self._document.page_count, BATCH_PAGES):
             pages = self._read_batch(range(start, min(start + BATCH_PAGES, self._document.page_count)))
             paragraphs += self._lay_out_batch(pages)
+            self._document.forget_pages()
         self._tell(JobStage.ASSEMBLY)
         with self._timed(JobStage.ASSEMBLY):
             paragraphs = mend_all(join_across_breaks(paragraphs))
