@@ -69,7 +69,7 @@ EXPECTATIONS = {
     "wrong_device_selected": "a service told to use a GPU that is not there refuses with 503, and stores nothing",
     "vram_exhausted": "while another process holds the memory, a gpu_required job is refused with that cause",
     "vram_recovered": "once the memory is free, the service is ready again by itself",
-    "cpu_only": "no process of a service that converts under cpu_only is ever on the GPU",
+    "cpu_only": "the worker of a conversion under cpu_only is never on the GPU",
     "receipt_overhead": "the receipt costs less than 3 % of a conversion",
 }
 

@@ -195,7 +195,9 @@ def redact(value: Any, private: Mapping[str, str]) -> Any:
 
 
 def find_problems(evidence: Mapping[str, Any]) -> list[str]:
-    """Why this is no evidence of a finished run on a GPU that may be committed; empty when it is."""
+    """Why this is no evidence of a run on a GPU that may be committed; empty when it is. A run that was cut off may be,
+    as one that has no end and is no success.
+    """
     problems = [f"lacks {key}" for key in sorted(KEYS - evidence.keys())]
     if problems:
         return problems
@@ -205,7 +207,9 @@ def find_problems(evidence: Mapping[str, Any]) -> list[str]:
     problems += [f"machine.{key} is not told" for key in MACHINE_KEYS if not machine.get(key)]
     if not (machine.get("cuda") or machine.get("hip")):
         problems.append("machine tells neither a CUDA nor a HIP version")
-    problems += [f"{key} is empty" for key in ("command", "models", "started_at", "ended_at") if not evidence[key]]
+    problems += [f"{key} is empty" for key in ("command", "models", "started_at") if not evidence[key]]
+    if not evidence["ended_at"] and evidence["outcome"] == Outcome.OK.value:
+        problems.append("says ok without an end")
     if not (evidence["probe"] or {}).get("is_available") or evidence["probe"]["simulated"]:
         problems.append("the probe did not prove a GPU")
     problems += _contradictions(evidence)

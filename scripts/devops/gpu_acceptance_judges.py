@@ -182,27 +182,32 @@ def judge_recovery(first: Json, after: Json, conversion: Verdict) -> Verdict:
 
 
 def judge_cpu_only(result: Json, own: set[int], on_gpu: set[int], control: int | None) -> Verdict:
-    """No process of that service was ever on the driver's list, while the list is seen to know a worker that was.
+    """The worker that converted was never on the driver's list, while the list is seen to know a worker that was.
 
     `own`: pids of the service that converted; `on_gpu`: all pids that the driver listed meanwhile; `control`: the pid
-    of a worker that used the GPU.
+    of a worker that used the GPU. Other processes of that service may be listed: it looks at the GPU by itself, and
+    loads models there ahead of jobs that ask for it.
     """
     receipt = result.get("execution") or {}
     used = sorted({stage["device_used"] for stage in receipt.get("stages", ())})
+    worker = receipt.get("worker_pid")
     details = {
         "stage_devices": used,
         "processes_of_the_service": len(own),
         "of_them_on_the_gpu": len(own & on_gpu),
+        "the_worker_was_on_the_gpu": worker in on_gpu,
         "the_list_knew_a_gpu_worker": control in on_gpu,
     }
-    problems = [f"{len(own & on_gpu)} of its processes were on the GPU"] if own & on_gpu else []
+    problems = ["the worker that converted was on the GPU"] if worker in on_gpu else []
     if receipt.get("acceleration_used") != "cpu" or set(used) - {"cpu", NO_DEVICE} or receipt.get("grade") is not None:
         problems.append(f"the receipt says {receipt.get('acceleration_used')}, stages on {', '.join(used)}")
     if problems:
         return Verdict(Outcome.FAILED, "; ".join(problems), details)
-    if control not in on_gpu or not own:
+    if control not in on_gpu:
         return Verdict(Outcome.UNKNOWN, "the driver's list did not show the worker that did use the GPU", details)
-    return Verdict(Outcome.OK, f"none of its {len(own)} processes was on the driver's list; a GPU worker was", details)
+    if worker not in own:
+        return Verdict(Outcome.UNKNOWN, "the worker that converted was not seen among the service's processes", details)
+    return Verdict(Outcome.OK, "the worker that converted was never on the driver's list; a GPU worker was", details)
 
 
 def judge_overhead(measured: Json, *, models_are_tiny: bool) -> Verdict:

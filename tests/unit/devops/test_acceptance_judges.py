@@ -188,14 +188,16 @@ def test_the_next_job_is_proven_in_another_worker_on_a_fresh_probe(made_result: 
 
 def made_cpu_result() -> Json:
     stages = [{"stage": name, "device_used": "cpu"} for name in ("page_parsing", "layout_analysis")]
-    return {"execution": {"acceleration_used": "cpu", "grade": None, "stages": stages}}
+    return {"execution": {"acceleration_used": "cpu", "grade": None, "stages": stages, "worker_pid": 2}}
 
 
 @pytest.mark.parametrize(
     ("own", "on_gpu", "control", "outcome"),
     [
         ({1, 2}, {9}, 9, Outcome.OK),
+        ({1, 2}, {1, 9}, 9, Outcome.OK),  # the service's own look at the GPU
         ({1, 2}, {2, 9}, 9, Outcome.FAILED),
+        ({1}, {9}, 9, Outcome.UNKNOWN),  # another worker than the one that was watched
         ({1, 2}, set(), 9, Outcome.UNKNOWN),  # a list that knows nobody tells nothing
         ({1, 2}, {9}, None, Outcome.UNKNOWN),
         (set(), {9}, 9, Outcome.UNKNOWN),
@@ -210,7 +212,7 @@ def test_cpu_only_is_judged_by_a_list_that_knows_a_gpu_worker(
 def test_a_cpu_only_receipt_that_names_a_gpu_fails() -> None:
     result = made_cpu_result()
     result["execution"]["stages"][1]["device_used"] = "cuda:0"
-    assert judge_cpu_only(result, {1}, {9}, 9).outcome is Outcome.FAILED
+    assert judge_cpu_only(result, {1, 2}, {9}, 9).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize(
