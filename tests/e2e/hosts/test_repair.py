@@ -44,7 +44,7 @@ STATES: dict[str, tuple[Sequence[MadeWheel], str]] = {
     "wrong vendor": ((*CUDA_WHEELS, FILELOCK), "wheel_wrong_vendor"),
     "mixed family": ((ROCM_WHEELS[0], *CPU_WHEELS[1:], ROCM_WHEELS[3], FILELOCK), "torch_family_mismatch"),
     "missing torchvision": ((ROCM_WHEELS[0], *ROCM_WHEELS[2:], FILELOCK), "torch_not_pinned"),
-    "leftover triton": ((*ROCM_WHEELS, made_triton("triton", "3.7.0"), FILELOCK), "ok"),
+    "leftover triton": ((*ROCM_WHEELS, made_triton("triton", "3.7.0"), FILELOCK), "torch_not_pinned"),
 }
 # Runs in a process of its own and kills itself, as a machine that loses power would, when it hears of one step.
 CUT_OFF = """

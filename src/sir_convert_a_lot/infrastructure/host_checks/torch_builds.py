@@ -30,8 +30,10 @@ from sir_convert_a_lot.infrastructure.host_checks.torch_pins import read_pins
 
 LIMIT_S = 60.0
 SCRIPT = (Path(__file__).parent / "on_host" / "installed_versions.py").read_bytes()
-# Every package whose build must fit torch's, by the names it has had.
-ASKED = ("torch", "torchvision", "torchaudio", "triton-rocm", "pytorch-triton-rocm", "triton")
+# Names that one package has had: each puts its files into the folder `triton`, so that the last one to come wins.
+TRITONS = ("triton-rocm", "pytorch-triton-rocm", "triton")
+# Every package whose build must fit torch's.
+ASKED = ("torch", "torchvision", "torchaudio", *TRITONS)
 CPU = "cpu"
 
 
@@ -138,4 +140,10 @@ def find_deviations(builds: Mapping[str, Build], pins: TorchPins) -> list[str]:
             wrong.append(f"{name} is {build.version}, pinned is {pinned}")
         elif build.family and not build.family.startswith(pins.family):
             wrong.append(f"{name} is {build.version}, and the family is {pins.family}")
+    pinned_tritons = [name for name in TRITONS if name in pins.packages]
+    wrong += [
+        f"{name} {builds[name].version} has its files in the folder of {pinned_tritons[0]}, and is not pinned"
+        for name in TRITONS
+        if pinned_tritons and name in builds and name not in pins.packages
+    ]
     return wrong
