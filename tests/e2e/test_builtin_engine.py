@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from reportlab.lib.enums import TA_JUSTIFY
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, ListFlowable, ListItem, PageTemplate
+from reportlab.platypus import BaseDocTemplate, Flowable, Frame, ListFlowable, ListItem, PageBreak, PageTemplate
 from reportlab.platypus import Paragraph as Text
 
 from sir_convert_a_lot.domain.engine import Confidence, EngineOptions, EngineOutcome, OcrPass
 from sir_convert_a_lot.domain.errors import PdfUnreadable
 from sir_convert_a_lot.domain.job import JobStage
-from sir_convert_a_lot.infrastructure.engines.builtin.engine import BuiltinEngine
+from sir_convert_a_lot.infrastructure.engines.builtin.engine import BATCH_PAGES, BuiltinEngine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BODY = ParagraphStyle("body", fontName="Times-Roman", fontSize=10, leading=12, alignment=TA_JUSTIFY, spaceAfter=6)
@@ -229,3 +230,13 @@ def test_a_page_with_a_hundred_thousand_characters_takes_seconds(tmp_path: Path)
     outcome = convert(path)
     assert len(outcome.markdown) > 95_000
     assert sum(stage.wall_ms for stage in outcome.stages) < 20_000  # 1.2 s on an idle core
+
+
+def test_a_document_of_several_batches_of_pages_is_read_whole_and_in_order(tmp_path: Path) -> None:
+    pages = 2 * BATCH_PAGES + 3
+    story: list[Flowable] = []
+    for page in range(pages):
+        story += [Text(prose(f"P{page}S", 4), BODY), PageBreak()]
+    outcome = convert(build(tmp_path / "long.pdf", story[:-1]))
+    assert outcome.pages_total == pages
+    assert re.findall(r"P\d+S0", outcome.markdown) == [f"P{page}S0" for page in range(pages)]
