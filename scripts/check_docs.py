@@ -8,8 +8,10 @@ takes text and facts and gives back problems, so that a test can show that it fa
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -24,10 +26,13 @@ from markdown_it.token import Token
 
 from convert_one import ask, running_service
 from doc_blocks import problems_of_blocks
+from sir_convert_a_lot import domain
 from sir_convert_a_lot.domain import errors
 from sir_convert_a_lot.domain.errors import ExitCode, SirConvertError
 from sir_convert_a_lot.domain.gpu_activity import ActivitySample, GpuActivity, ReceiptDevice
 from sir_convert_a_lot.domain.receipt import ExecutionReceipt, StageReceipt
+from sir_convert_a_lot.infrastructure import hosts
+from sir_convert_a_lot.interfaces import cli
 from sir_convert_a_lot.settings import Settings, variables_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +41,9 @@ API_REFERENCE = ROOT / "docs" / "converters" / "pdf_to_md_service_api_v1.md"
 
 # Documents whose blocks are run. Decisions speak of other days.
 EXECUTED = ("README.md", "CONTRIBUTING.md", "docs/quickstart.md", "docs/converters/*.md", "docs/runbooks/*.md")
+
+# Where errors are declared: whoever was imported by chance decides nothing.
+WITH_ERRORS = (domain, cli, hosts)
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # FastAPI's own words for a refused request, which this API replaces with its error envelope.
@@ -116,11 +124,15 @@ def setting_names() -> list[str]:
 
 
 def error_codes(base: type[SirConvertError] = SirConvertError) -> set[str]:
-    """Every code in the tree of errors, also of those that only the command line knows once it was imported."""
-    codes = {base.code}
-    for child in base.__subclasses__():
-        codes |= error_codes(child)
-    return codes
+    """Every code in the tree of errors, also of those that only the command line and the hosts know."""
+    for package in WITH_ERRORS:
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    return _codes_below(base)
+
+
+def _codes_below(base: type[SirConvertError]) -> set[str]:
+    return {base.code}.union(*(_codes_below(child) for child in base.__subclasses__()))
 
 
 def api_error_codes() -> set[str]:

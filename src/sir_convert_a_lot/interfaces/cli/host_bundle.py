@@ -36,7 +36,7 @@ def bundle(
     hosts: HostsFile = None,
     api_key: options.ApiKey = None,
 ) -> None:
-    """Write an archive for a bug report, without keys, names and addresses.
+    """Write a redacted archive for a bug report.
 
     It holds the verification, the probe, the packages, the settings and the log of a host. Keys, tokens,
     names of accounts and machines, home folders and addresses are taken out of all of it. The log
