@@ -22,8 +22,9 @@ __all__ = ["NEED_BYTES", "probe"]
 HERE = Path("/")
 SOURCE = Path(__file__).resolve().parents[3]  # where the child finds this package
 
-# Free memory to begin with. Not measured on a GPU yet: room for the models of a standard document pipeline and a batch
-# of pages on top, rounded up to a number that a GPU with 4 GiB still has beside a desktop.
+# Free memory to begin with: a number that a GPU with 4 GiB still has beside a desktop. What a job needs with real
+# models is not measured. A worker with tiny made ones held 1.1 GiB on an H200 and 2.1 GiB with OCR, context included
+# (`process_bytes_peak` in docs/evidence/recorded_2026-11-26_nvidia_h200.json): `gpu_need_bytes` may ask for more.
 NEED_BYTES = 2 * 1024**3
 
 # What a stand-in's child must not inherit: it would say of this machine's GPU what the stand-in should say of its own.
